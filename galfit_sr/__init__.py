@@ -1,0 +1,76 @@
+"""galfit_sr: Bayesian fits of galaxy maps, in JAX, with super-resolution as one swappable stage."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import InputError as InputError
+    from .inference.fit import first_answer as first_answer
+    from .inference.fit import fit as fit
+    from .inference.likelihood import LikelihoodSettings as LikelihoodSettings
+    from .inference.nested import Nested as Nested
+    from .inference.results import Posterior as Posterior
+    from .maps import Maps as Maps
+    from .maps import Observation as Observation
+    from .model.galaxy import GalaxyModel as GalaxyModel
+    from .model.grid import Canvas as Canvas
+    from .observations import make_mock as make_mock
+    from .observations import mock_galaxy_path as mock_galaxy_path
+    from .observations import read as read
+    from .observations import read_manga as read_manga
+    from .observations import read_observation as read_observation
+    from .observations import write_observation as write_observation
+    from .parameters import Order as Order
+    from .parameters import Parameter as Parameter
+    from .parameters import Parameters as Parameters
+    from .parameters import default_parameters as default_parameters
+    from .psf import DoubleGaussianPSF as DoubleGaussianPSF
+    from .psf import GaussianPSF as GaussianPSF
+    from .psf import ImagePSF as ImagePSF
+    from .psf import MoffatPSF as MoffatPSF
+
+__version__ = version("galfit-sr")
+
+# A public name is imported when it is first used: JAX takes seconds to load, and `galfit-sr --help` does not need it.
+_HOMES = {
+    "Canvas": "model.grid",
+    "DoubleGaussianPSF": "psf",
+    "GalaxyModel": "model.galaxy",
+    "GaussianPSF": "psf",
+    "ImagePSF": "psf",
+    "InputError": "errors",
+    "LikelihoodSettings": "inference.likelihood",
+    "Maps": "maps",
+    "MoffatPSF": "psf",
+    "Nested": "inference.nested",
+    "Observation": "maps",
+    "Order": "parameters",
+    "Parameter": "parameters",
+    "Parameters": "parameters",
+    "Posterior": "inference.results",
+    "default_parameters": "parameters",
+    "first_answer": "inference.fit",
+    "fit": "inference.fit",
+    "make_mock": "observations",
+    "mock_galaxy_path": "observations",
+    "read": "observations",
+    "read_manga": "observations",
+    "read_observation": "observations",
+    "write_observation": "observations",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

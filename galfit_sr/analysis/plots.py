@@ -1,0 +1,226 @@
+"""Figures of a posterior: maps, corners, marginals, the course of a nested run.
+
+Every function makes its own `Figure` and touches no global state of matplotlib, so that it runs anywhere, also in
+threads and without a screen.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
+
+from ..inference.results import Posterior
+from ..inference.statistics import quantiles
+from .display import Column
+
+POSTERIOR_COLOUR = "#0072B2"
+TRUTH_COLOUR = "#D55E00"
+PRIOR_COLOUR = "#BDBDBD"
+_LEAST_FOR_CONTOURS = 30
+_ONE_AND_TWO_SIGMA = (0.393, 0.865)
+
+
+def corner_figure(posterior: Posterior, columns: Sequence[Column], *, cell: float = 1.45) -> Figure:
+    """Marginal densities of all pairs of quantities, weighted, with 1 and 2 sigma contours and the truth.
+
+    Args:
+        posterior: where the weights come from.
+        columns: what to draw, see `display.parameter_columns` and `display.key_columns`.
+        cell: side of a panel in inches.
+    """
+    corner = _corner()
+    size = len(columns)
+    figure = Figure(figsize=(cell * size + 1.2, cell * size + 1.2))
+    known = any(column.truth is not None for column in columns)
+    data = np.column_stack([column.values for column in columns])
+    enough = posterior.effective_sample_size > _LEAST_FOR_CONTOURS
+    with _quiet_corner():
+        corner(
+            data,
+            weights=posterior.weights,
+            fig=figure,
+            bins=24,
+            range=[_interval(column, posterior.weights, (0.001, 0.999)) for column in columns],
+            labels=[""] * size,
+            truths=[column.truth for column in columns] if known else None,
+            truth_color=TRUTH_COLOUR,
+            color=POSTERIOR_COLOUR,
+            smooth=0.8,
+            max_n_ticks=3,
+            levels=_ONE_AND_TWO_SIGMA,
+            plot_datapoints=not enough,
+            plot_contours=enough,
+            plot_density=enough,
+            fill_contours=False,
+            hist_kwargs={"linewidth": 1.2},
+            contour_kwargs={"linewidths": 0.9},
+        )
+    _label_corner(figure, columns, posterior.weights, cell)
+    return figure
+
+
+def _label_corner(figure: Figure, columns: Sequence[Column], weights: np.ndarray, cell: float) -> None:
+    size = len(columns)
+    axes = np.array(figure.axes).reshape(size, size)
+    margin = 0.95 / figure.get_figwidth()
+    figure.subplots_adjust(left=margin, bottom=margin, right=1 - 0.015, top=1 - 0.35 / figure.get_figheight())
+    figure.subplots_adjust(wspace=0.06, hspace=0.06)
+    # Beyond the longest number on a tick, whatever the size of the panels.
+    label_distance = 0.58 / cell
+    for row in range(size):
+        for column in range(row + 1):
+            axis = axes[row, column]
+            axis.tick_params(labelsize=8, length=2.5, pad=1.5)
+            for ticks in (axis.xaxis, axis.yaxis) if row > column else (axis.xaxis,):
+                ticks.set_major_locator(FixedLocator(_inner_ticks(*ticks.get_view_interval())))
+                formatter = ticks.get_major_formatter()
+                if isinstance(formatter, ScalarFormatter):
+                    formatter.set_useOffset(False)
+            # Slanted numbers of neighbouring panels cannot run into each other.
+            axis.tick_params(axis="x", labelrotation=50)
+            axis.tick_params(axis="y", labelrotation=40)
+            for line in axis.lines:
+                line.set(linewidth=1.0, markersize=3.5)
+        axes[size - 1, row].set_xlabel(columns[row].label, fontsize=11)
+        axes[size - 1, row].xaxis.set_label_coords(0.5, -label_distance)
+        if row > 0:
+            axes[row, 0].set_ylabel(columns[row].label, fontsize=11)
+            axes[row, 0].yaxis.set_label_coords(-label_distance, 0.5)
+        low, middle, high = quantiles(columns[row].values, weights, (0.16, 0.5, 0.84))
+        axes[row, row].set_title(_with_errors(low, middle, high), fontsize=8.5, pad=5)
+
+
+def _inner_ticks(low: float, high: float) -> list[float]:
+    """Two or three round numbers away from the ends, where their labels would meet those of the next panel."""
+    margin = 0.12 * (high - low)
+    for most in (3, 4, 5, 6):
+        ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        inner = [float(tick) for tick in ticks if low + margin <= tick <= high - margin]
+        if len(inner) > 1:
+            break
+    return inner
+
+
+def marginals_figure(posterior: Posterior, columns: Sequence[Column], prior: Sequence[np.ndarray]) -> Figure:
+    """Marginal posterior of every parameter over its prior (grey), with the 68 % interval and the truth.
+
+    The horizontal range is that of the posterior, or all of the prior where the data say little.
+
+    Args:
+        posterior: where the weights come from.
+        columns: of the free parameters, see `display.parameter_columns`.
+        prior: (m,) draws of each from the prior, in the same units.
+    """
+    across = 6
+    down = -(-len(columns) // across)
+    figure = Figure(figsize=(12, 1.75 * down + 0.5), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False)
+    for axis, column, draws in zip(axes.flat, columns, prior, strict=False):
+        _marginal(axis, column, posterior.weights, draws)
+    for axis in axes.flat[len(columns) :]:
+        axis.set_visible(False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def _marginal(axis: Axes, column: Column, weights: np.ndarray, prior: np.ndarray) -> None:
+    low, high = _interval(column, weights, (0.001, 0.999))
+    if high - low > 0.4 * np.ptp(prior):
+        low, high = min(low, float(prior.min())), max(high, float(prior.max()))
+    edges = np.linspace(low, high, 33)
+    heights, _ = np.histogram(column.values, edges, weights=weights, density=True)
+    axis.stairs(heights, edges, fill=True, color=POSTERIOR_COLOUR, alpha=0.35)
+    axis.stairs(heights, edges, color=POSTERIOR_COLOUR, linewidth=1.2, label="posterior")
+    coarse = np.linspace(max(low, float(prior.min())), min(high, float(prior.max())), 9)
+    counts, _ = np.histogram(prior, coarse)
+    density = counts / (len(prior) * np.diff(coarse))
+    axis.stairs(density, coarse, color="#7F7F7F", linewidth=1, linestyle="--", label="prior")
+    lower, _, upper = quantiles(column.values, weights, (0.16, 0.5, 0.84))
+    axis.axvspan(lower, upper, color=PRIOR_COLOUR, alpha=0.35, linewidth=0, label="68 %")
+    if column.truth is not None:
+        axis.axvline(column.truth, color=TRUTH_COLOUR, linewidth=1.5, label="truth")
+    axis.set_xlim(low, high)
+    axis.set_ylim(bottom=0)
+    axis.set_yticks([])
+    axis.locator_params(axis="x", nbins=4)
+    axis.tick_params(labelsize=8)
+    axis.set_xlabel(column.label, fontsize=9)
+
+
+def trace_figure(posterior: Posterior) -> Figure | None:
+    """The course of a nested run: likelihood and share of the posterior against the compression of the prior.
+
+    Returns:
+        None for samplers that leave no `log_volume`.
+    """
+    if posterior.log_volume is None:
+        return None
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
+    order = np.argsort(-posterior.log_volume)
+    compression = -posterior.log_volume[order]
+    likelihood = posterior.log_likelihood[order]
+    above.plot(compression, likelihood, color=POSTERIOR_COLOUR, linewidth=1.3)
+    # The first points lie arbitrarily deep and would flatten the rest.
+    bottom, top = np.percentile(likelihood, 20), likelihood.max()
+    above.set_ylim(bottom - 0.1 * (top - bottom), top + 0.1 * (top - bottom))
+    above.set_ylabel(r"$\ln\,L$")
+    # Weight per unit of compression: where the posterior comes from.
+    edges = np.linspace(compression[0], compression[-1], 81)
+    share, _ = np.histogram(compression, edges, weights=posterior.weights[order], density=True)
+    below.stairs(share, edges, fill=True, color=POSTERIOR_COLOUR, alpha=0.5)
+    below.set_ylabel("posterior")
+    below.set_yticks([])
+    below.set_xlabel(r"compression of the prior, $-\ln X$ [nats]")
+    for axis in (above, below):
+        axis.grid(alpha=0.2, linewidth=0.5)
+    return figure
+
+
+def _interval(column: Column, weights: np.ndarray, levels: tuple[float, float]) -> tuple[float, float]:
+    """The range to draw: between two quantiles and a margin, wide enough for a truth not far outside."""
+    low, high = quantiles(column.values, weights, levels)
+    if not high > low:
+        low, high = low - max(abs(low), 1) * 1e-3, high + max(abs(high), 1) * 1e-3
+    width = high - low
+    low, high = low - 0.05 * width, high + 0.05 * width
+    if column.truth is not None and low - width < column.truth < high + width:
+        low, high = min(low, column.truth - 0.05 * width), max(high, column.truth + 0.05 * width)
+    return float(low), float(high)
+
+
+def _with_errors(low: float, middle: float, high: float) -> str:
+    """Median and 68 % interval, to two digits of the smaller error."""
+    error = min(high - middle, middle - low)
+    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 5)) if error > 0 else 3
+    return rf"${middle:.{digits}f}^{{+{high - middle:.{digits}f}}}_{{-{middle - low:.{digits}f}}}$"
+
+
+def _corner():
+    with warnings.catch_warnings():
+        # corner imports ArviZ, which announces its rewrite there.
+        warnings.simplefilter("ignore")
+        from corner import corner
+    return corner
+
+
+class _quiet_corner:
+    """corner reports through the root logger and warns about contours of few samples; neither helps a reader."""
+
+    def __enter__(self) -> None:
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+        self._disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self._disabled)
+        self._warnings.__exit__(None, None, None)

@@ -1,0 +1,284 @@
+"""report.html: everything about a fit in one file that can be sent to a colleague.
+
+Figures and styles are inside, nothing is fetched, no script is needed; every text from outside is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ..inference.derived import QUANTITIES, derived_summary
+from ..inference.diagnosis import data_counts
+from ..inference.results import Posterior
+from ..inference.stored_parameters import circle
+from ..maps import KINEMATIC, Observation
+from ..parameters import COMPONENT_NAMES
+from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, pull, unit_html
+from .report_page import PAGE, STYLE
+
+CAPTIONS = {
+    "maps": (
+        "Data, model and residuals",
+        "The model is the sample of highest posterior density, seen as the data are (kinematics averaged in bins)."
+        " Pixels without data are grey, the hatched circle is the FWHM of the point spread function, and the line in"
+        " the model's velocity is the major axis, solid on the receding side.",
+    ),
+    "profiles": (
+        "Radial profiles",
+        "By component, in the plane of the discs, before the point spread function: medians and central 68 % bands."
+        " Black dots: the truth, where it is known.",
+    ),
+    "corner_key": (
+        "Key quantities",
+        "Marginal posteriors of pairs, with the regions that hold 39 % and 86 % (1 and 2 sigma of a two-dimensional"
+        " Gaussian). Orange: the truth, where it is known.",
+    ),
+    "marginals": (
+        "Every parameter",
+        "Marginal posteriors (blue) over the priors (dashed), the central 68 % in grey, and the truth in orange where"
+        " it is known.",
+    ),
+    "corner": ("All pairs of parameters", "As above, for every parameter. Scroll to see all of it."),
+    "trace": (
+        "The course of the sampling",
+        "Likelihood, and where the posterior lies, against the compression of the prior. A run that ended too early has"
+        " its posterior cut off at the right.",
+    ),
+}
+_WIDE = ("corner",)
+MINUS = "\N{MINUS SIGN}"
+
+
+def report_html(
+    posterior: Posterior,
+    observation: Observation,
+    figures: Mapping[str, bytes],
+    *,
+    config_toml: str | None = None,
+    command: str | None = None,
+) -> str:
+    """The report.
+
+    Args:
+        posterior, observation: of the fit.
+        figures: name (a key of `CAPTIONS`) -> PNG; those that are missing are left out.
+        config_toml: the configuration that repeats the fit.
+        command: the command line that repeats it.
+    """
+    name = posterior.galaxy or observation.name
+    return PAGE.substitute(
+        title=escape(f"{name}: galfit_sr fit"),
+        style=STYLE,
+        name=escape(name),
+        subtitle=escape(_subtitle(posterior, observation)),
+        warnings=_warnings(posterior.warnings),
+        headline=_headline(posterior),
+        what=_what(posterior, observation),
+        maps=_figure("maps", figures),
+        profiles=_figure("profiles", figures),
+        corner_key=_figure("corner_key", figures),
+        parameters=_parameter_table(posterior),
+        derived=_derived_table(posterior),
+        marginals=_figure("marginals", figures),
+        corner=_figure("corner", figures),
+        diagnostics=_diagnostics(posterior, observation),
+        trace=_figure("trace", figures),
+        reproduce=_reproduce(posterior, config_toml, command),
+    )
+
+
+def _subtitle(posterior: Posterior, observation: Observation) -> str:
+    predictor = f"emulator {posterior.emulator}" if posterior.emulator else "full-resolution model"
+    return f"redshift {observation.redshift:.5g} · {predictor} · {posterior.sampler} · galfit_sr {posterior.version}"
+
+
+def _warnings(sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    if not items:
+        return (
+            '<section class="fine"><p>No warnings: the run converged, no prior cuts the posterior off, and the model'
+            " describes every map to within its errors.</p></section>"
+        )
+    return f'<section class="warnings" role="note"><h2>Read this first</h2><ul>{items}</ul></section>'
+
+
+def _headline(posterior: Posterior) -> str:
+    cards = []
+    for name, row in derived_summary(posterior).items():
+        if row["std"] == 0:
+            continue
+        quantity = next(q for q in QUANTITIES if q.name == name)
+        degree = unit_html("deg") if quantity.unit == "deg" else ""
+        unit = f" [{unit_html(quantity.unit)}]" if quantity.unit and not degree else ""
+        truth = f'<span class="truth">truth {_number(row["truth"], _digits(row))}</span>' if "truth" in row else ""
+        cards.append(
+            f'<div class="card"><span class="what">{escape(quantity.description)}{unit}</span>'
+            f'<span class="value">{_measured(row, quantity.circle, degree)}</span>{truth}</div>'
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _what(posterior: Posterior, observation: Observation) -> str:
+    names = [p.name for p in posterior.parameters]
+    components = [COMPONENT_TITLES[c] for c in COMPONENT_NAMES if any(c in name for name in names)]
+    counts = data_counts(observation)
+    maps = ", ".join(
+        f"{MAP_TITLES[m].lower()} ({n} {'bins' if m in KINEMATIC and observation.bins is not None else 'pixels'})"
+        for m, n in counts.items()
+    )
+    fixed = [f"{p.name} = {p.value:g} {p.unit}".strip() for p in posterior.parameters if p.value is not None]
+    tied = [f"{p.name} = {p.tied}" for p in posterior.parameters if p.tied is not None]
+    predictor = (
+        f"the emulator {posterior.emulator} on top of the low-resolution model"
+        if posterior.emulator
+        else "the full-resolution model"
+    )
+    sentences = [
+        f"A galaxy of {_listed(components)}, with {posterior.parameters.ndim} free parameters, was fitted to {maps},"
+        f" using {predictor}.",
+        f"Not free: {_listed(fixed + tied)}." if fixed + tied else "",
+        f"Sampler: {posterior.sampler}, seed {posterior.seed}; {posterior.n_likelihood_calls:,} likelihoods in"
+        f" {_duration(posterior.wall_seconds)}.",
+    ]
+    return f"<p>{escape(' '.join(s for s in sentences if s))}</p>"
+
+
+def _parameter_table(posterior: Posterior) -> str:
+    summary, derived = posterior.summary(), derived_summary(posterior)
+    rows = []
+    for parameter in posterior.parameters.free:
+        row, around, unit = summary[parameter.name], circle(parameter), parameter.unit
+        description = parameter.description
+        if parameter.name in IN_DEGREES:
+            quantity = next(q for q in QUANTITIES if q.name == IN_DEGREES[parameter.name])
+            row = derived[quantity.name]
+            around, unit, description = quantity.circle, quantity.unit, quantity.description
+        rows.append(_row(parameter.name, description, unit, row, around))
+    return _table("Parameters", rows, any("truth" in row for row in summary.values()))
+
+
+def _derived_table(posterior: Posterior) -> str:
+    derived = derived_summary(posterior)
+    rows = [
+        _row(q.name, q.description, q.unit, derived[q.name], q.circle)
+        for q in QUANTITIES
+        if q.name in derived and q.unit != "deg"
+    ]
+    return _table("What follows from them", rows, any("truth" in row for row in derived.values())) if rows else ""
+
+
+def _row(
+    name: str, description: str, unit: str, row: Mapping[str, Any], around: tuple[float, float] | None
+) -> tuple[str, ...]:
+    digits = _digits(row)
+    deviation = pull(dict(row), None if around is None else around[1])
+    return (
+        f"<code>{escape(name)}</code><br><small>{escape(description)}</small>",
+        unit_html(unit),
+        _measured(row, around),
+        f"{_number(row['q05'], digits)} to {_number(row['q95'], digits)}",
+        f"{_number(row['mean'], digits)} ± {_number(row['std'], digits)}",
+        _number(row["truth"], digits) if "truth" in row else "",
+        "" if deviation is None else f"{round(deviation, 1) + 0.0:+.1f}".replace("-", MINUS),
+    )
+
+
+def _table(title: str, rows: list[tuple[str, ...]], with_truth: bool) -> str:
+    heads = ["", "unit", "median and 68 %", "5 to 95 %", "mean and s.d.", "truth", "pull"]
+    width = 7 if with_truth else 5
+    head = "".join(f"<th>{h}</th>" for h in heads[:width])
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row[:width])}</tr>" for row in rows)
+    note = "<p><small>pull: (truth - median) over half the central 68 % interval.</small></p>" if with_truth else ""
+    return (
+        f'<h2>{escape(title)}</h2><div class="box"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"</div>{note}"
+    )
+
+
+def _diagnostics(posterior: Posterior, observation: Observation) -> str:
+    counts = data_counts(observation)
+    rows: list[tuple[str, str]] = []
+    if posterior.log_evidence is not None:
+        error = "" if posterior.log_evidence_error is None else f" ± {posterior.log_evidence_error:.2f}"
+        rows.append(("log evidence (natural logarithm)", f"{posterior.log_evidence:.2f}{error}".replace("-", MINUS)))
+    if posterior.information is not None:
+        rows.append(("information gained from the data", f"{posterior.information:.1f} nats"))
+    rows += [
+        ("run ended by itself", "yes" if posterior.converged else "no: partial result"),
+        ("effective sample size", f"{posterior.effective_sample_size:,.0f} of {len(posterior.samples):,} samples"),
+        ("likelihood evaluations", f"{posterior.n_likelihood_calls:,}"),
+        ("highest log likelihood", f"{np.max(posterior.log_likelihood):.2f}".replace("-", MINUS)),
+        ("wall time", _duration(posterior.wall_seconds)),
+    ]
+    rows += [(f"of which {stage}", _duration(seconds)) for stage, seconds in posterior.timings.items()]
+    rows += [
+        (f"reduced χ², {MAP_TITLES.get(name, name).lower()}", f"{chi2:.3f} ({counts.get(name, 0)} data)")
+        for name, chi2 in posterior.reduced_chi2.items()
+    ]
+    rows += [(f"sampler: {key}", str(value)) for key, value in posterior.sampler_settings.items()]
+    body = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
+    return f'<div class="box"><table class="pairs"><tbody>{body}</tbody></table></div>'
+
+
+def _reproduce(posterior: Posterior, config_toml: str | None, command: str | None) -> str:
+    parts = [
+        f"<p>galfit_sr {escape(posterior.version)}, seed {posterior.seed}, data"
+        f" <code>{escape(posterior.data_fingerprint[:16])}</code>.</p>"
+    ]
+    if command:
+        parts.append(f'<div class="box"><pre>{escape(command)}</pre></div>')
+    if config_toml:
+        parts.append(f'<p>config.toml:</p><div class="box"><pre>{escape(config_toml)}</pre></div>')
+    return "".join(parts)
+
+
+def _figure(name: str, figures: Mapping[str, bytes]) -> str:
+    if name not in figures:
+        return ""
+    title, caption = CAPTIONS[name]
+    source = base64.b64encode(figures[name]).decode("ascii")
+    kind = "wide" if name in _WIDE else "fit"
+    image = f'<img class="{kind}" alt="{escape(title)}" src="data:image/png;base64,{source}">'
+    return (
+        f'<h2>{escape(title)}</h2><figure><div class="box" tabindex="0">{image}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _measured(row: Mapping[str, Any], around: tuple[float, float] | None, unit: str = "") -> str:
+    """Median with its 68 % interval, to two digits of the error; differences the short way round a circle."""
+    up, down = row["q84"] - row["q50"], row["q50"] - row["q16"]
+    if around is not None:
+        up, down = up % around[1], down % around[1]
+    digits = _digits(row)
+    return (
+        f'{_number(row["q50"], digits)}{unit}<span class="errors"><sup>+{up:.{digits}f}</sup>'
+        f"<sub>{MINUS}{down:.{digits}f}</sub></span>"
+    )
+
+
+def _digits(row: Mapping[str, Any]) -> int:
+    if not row["std"] > 0:
+        return 3
+    return int(np.clip(1 - math.floor(math.log10(row["std"])), 0, 6))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,77 @@
+"""The page and the style sheet that report.html is made of."""
+
+from string import Template
+
+STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f8; color: #1c2329; font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans",
+  sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 24px 28px 64px; background: #fff; min-height: 100vh; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+p { max-width: 75ch; }
+.subtitle, figcaption, small, .what, .truth { color: #57626d; }
+.subtitle { margin: .3rem 0 1.2rem; }
+figcaption { font-size: .9rem; max-width: 75ch; margin-top: .4rem; }
+figure { margin: 0; }
+.warnings { border-left: 5px solid #d55e00; background: #fdf1e7; padding: .6rem 1.1rem; margin: 1rem 0; }
+.warnings h2 { margin: .2rem 0; font-size: 1.05rem; }
+.warnings ul { margin: .4rem 0; padding-left: 1.2rem; }
+.warnings li { margin: .35rem 0; overflow-wrap: anywhere; }
+.fine { border-left: 5px solid #009e73; background: #eaf6f2; padding: .1rem 1.1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 12px; margin: 1.2rem 0; }
+.card { border: 1px solid #dde2e6; border-radius: 8px; padding: .7rem .9rem; display: flex; flex-direction: column; }
+.card .what { font-size: .85rem; line-height: 1.3; flex: 1; }
+.card .value { font-size: 1.35rem; font-variant-numeric: tabular-nums; white-space: nowrap; margin-top: .4rem; }
+.card .truth { font-size: .85rem; }
+.errors { display: inline-flex; flex-direction: column; vertical-align: middle; line-height: 1.15; font-size: .68em;
+  margin-left: .25em; }
+.errors sup, .errors sub { position: static; font-size: inherit; line-height: inherit; vertical-align: baseline; }
+.box { overflow-x: auto; max-width: 100%; }
+img.fit { display: block; width: 100%; height: auto; }
+img.wide { display: block; width: 100%; min-width: 2100px; height: auto; }
+@media (max-width: 700px) { img.fit { min-width: 640px; } main { padding: 16px 14px 48px; } }
+table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
+td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaed; text-align: left; vertical-align: middle;
+  white-space: nowrap; }
+thead th { color: #57626d; font-weight: 600; border-bottom: 2px solid #c9d0d6; }
+.pairs th { font-weight: 400; color: #57626d; padding-right: 2rem; }
+td:first-child { white-space: normal; min-width: 9.5rem; max-width: 22rem; }
+td small { line-height: 1.3; display: inline-block; }
+pre { background: #f3f5f7; padding: .8rem 1rem; margin: .4rem 0; font-size: .85rem; line-height: 1.4;
+  width: max-content; min-width: 100%; }
+code { font-size: .92em; }
+"""
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<h1>$name</h1>
+<p class="subtitle">$subtitle</p>
+$warnings
+$headline
+$what
+$maps
+$profiles
+$corner_key
+$parameters
+$derived
+$marginals
+$corner
+<h2>How the run went</h2>
+$diagnostics
+$trace
+<h2>How to repeat it</h2>
+$reproduce
+</main>
+</body>
+</html>
+""")

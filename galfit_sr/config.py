@@ -1,0 +1,248 @@
+"""The configuration of a fit: TOML in, typed frozen objects out, and back, with everything needed to repeat the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from .choices import Choice
+from .errors import InputError
+from .inference.likelihood import LikelihoodSettings
+from .inference.nested import Nested
+from .maps import MAP_NAMES
+from .parameters import COMPONENT_NAMES, JITTER, Order, Parameters, default_parameters
+from .priors import Prior
+from .psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
+from .toml import check_keys, convert, dump, from_table, to_table
+
+_PSF_KINDS: dict[str, type] = {
+    "gaussian": GaussianPSF,
+    "double-gaussian": DoubleGaussianPSF,
+    "moffat": MoffatPSF,
+    "image": ImagePSF,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservationConfig:
+    """Which data, and what is known better than the file does.
+
+    Attributes:
+        file: MaNGA MAPS or observation file; None for the bundled mock galaxy.
+        region: the user's mask, a FITS file or circles (see `observations.region`).
+        psf_photometry, psf_kinematics: in place of the file's.
+    """
+
+    file: str | None = None
+    region: str | tuple[str, ...] | None = None
+    psf_photometry: PSF | None = None
+    psf_kinematics: PSF | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which components, and how they meet the pixels (see `GalaxyModel`)."""
+
+    components: tuple[str, ...] = COMPONENT_NAMES
+    fidelity: Literal["point", "pixel"] = "pixel"
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """Everything that decides a fit.
+
+    Attributes:
+        observation, model, likelihood, sampler: the sections of the file.
+        parameters: name -> choice, for the parameters that differ from the defaults.
+        orders: between radii; None for the default.
+        seed: of every random number.
+        x64: whether numbers have double precision.
+    """
+
+    observation: ObservationConfig = ObservationConfig()
+    model: ModelConfig = ModelConfig()
+    parameters: Mapping[str, Choice] = dataclasses.field(default_factory=dict)
+    orders: tuple[Order, ...] | None = None
+    likelihood: LikelihoodSettings = dataclasses.field(default_factory=LikelihoodSettings)
+    sampler: Nested = dataclasses.field(default_factory=Nested)
+    seed: int = 0
+    x64: bool = False
+
+    def apply(self, parameters: Parameters) -> Parameters:
+        """`parameters` with this configuration's choices.
+
+        Raises:
+            InputError: an unknown name, or a tie that leads nowhere.
+        """
+        for name, choice in self.parameters.items():
+            if name == JITTER.name and name not in parameters:
+                parameters = dataclasses.replace(parameters, items=(*parameters.items, JITTER))
+            prior = None if choice.prior is None else choice.prior.distribution()
+            parameters = parameters.replace(name, prior=prior, value=choice.value, tied=choice.tied)
+        return parameters if self.orders is None else dataclasses.replace(parameters, orders=self.orders)
+
+    def override(
+        self,
+        *,
+        file: str | None = None,
+        region: str | None = None,
+        seed: int | None = None,
+        x64: bool | None = None,
+        **sampler: Any,
+    ) -> FitConfig:
+        """This configuration with the given values, those that are not None; `sampler` holds fields of the sampler."""
+        return dataclasses.replace(
+            self,
+            observation=_replace(self.observation, file=file, region=region),
+            sampler=_replace(self.sampler, **sampler),
+            seed=self.seed if seed is None else seed,
+            x64=self.x64 if x64 is None else x64,
+        )
+
+    def complete(self, parameters: Parameters) -> FitConfig:
+        """This configuration with every parameter and order spelled out, so that no default can change the run.
+
+        Limits on time and calls are left out: they belong to one session, and a run that met them can be resumed.
+        """
+        choices = {p.name: Choice.of(p) for p in parameters}
+        sampler = dataclasses.replace(self.sampler, max_seconds=None, max_calls=None)
+        return dataclasses.replace(self, parameters=choices, orders=parameters.orders, sampler=sampler)
+
+
+def load_config(path: Path) -> FitConfig:
+    """The configuration in a TOML file; paths in it are relative to its folder.
+
+    Raises:
+        InputError: no such file, not TOML, or anything in it that is not understood.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a configuration: {error}") from error
+    config = loads(text, str(path))
+    folder = path.parent.absolute()
+    data = config.observation
+    located = dataclasses.replace(
+        data,
+        file=None if data.file is None else str(folder / data.file),
+        region=locate_region(data.region, folder) if isinstance(data.region, str) else data.region,
+    )
+    return dataclasses.replace(config, observation=located)
+
+
+def locate_region(region: str, folder: Path) -> str:
+    """A region that is a file's name as a path from `folder`; circles as they are."""
+    return region if region.lstrip().lower().startswith("circle(") else str(folder / region)
+
+
+def loads(text: str, source: str = "configuration") -> FitConfig:
+    """The configuration in TOML text; `source` names it in messages.
+
+    Raises:
+        InputError: not TOML, an unknown key, a wrong type, or a value that is not allowed.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}") from error
+    try:
+        return _from_content(content)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def dumps(config: FitConfig) -> str:
+    """TOML text from which `loads` makes an equal configuration."""
+    observation = to_table(config.observation)
+    for key in ("psf_photometry", "psf_kinematics"):
+        psf = getattr(config.observation, key)
+        if psf is not None:
+            kind = next(k for k, cls in _PSF_KINDS.items() if isinstance(psf, cls))
+            observation[key] = {"kind": kind, **to_table(psf)}
+    content: dict[str, Any] = {"seed": config.seed, "x64": config.x64}
+    if config.orders is not None:
+        content["orders"] = [to_table(order) for order in config.orders]
+    return dump(
+        {
+            **content,
+            "observation": observation,
+            "model": to_table(config.model),
+            "parameters": {name: choice.table() for name, choice in config.parameters.items()},
+            "likelihood": {**to_table(config.likelihood), "weights": config.likelihood.weights._asdict()},
+            "sampler": {"kind": "nested", **to_table(config.sampler)},
+        }
+    )
+
+
+def _replace(section: Any, **values: Any) -> Any:
+    return dataclasses.replace(section, **{k: v for k, v in values.items() if v is not None})
+
+
+def _from_content(content: Mapping[str, Any]) -> FitConfig:
+    check_keys(content, [f.name for f in dataclasses.fields(FitConfig)], "")
+    known: dict[str, Any] = {
+        key: convert(content[key], hint, "", key) for key, hint in _TOP_LEVEL.items() if key in content
+    }
+    if "observation" in content:
+        known["observation"] = _observation(content["observation"])
+    if "model" in content:
+        known["model"] = from_table(ModelConfig, content["model"], "model")
+    if "likelihood" in content:
+        known["likelihood"] = _likelihood(content["likelihood"])
+    if "sampler" in content:
+        known["sampler"] = _sampler(content["sampler"])
+    defaults = default_parameters(known.get("model", ModelConfig()).components)
+    if "parameters" in content:
+        table = convert(content["parameters"], Mapping[str, Mapping[str, Any]], "", "parameters")
+        check_keys(table, [*(p.name for p in defaults), JITTER.name], "parameters")
+        known["parameters"] = {name: Choice.read(name, entry) for name, entry in table.items()}
+    config = FitConfig(**known)
+    # Ties, orders and bounds that contradict each other show here, before any data are read.
+    Prior(config.apply(defaults))
+    return config
+
+
+_TOP_LEVEL = {"seed": int, "x64": bool, "orders": tuple[Order, ...]}
+
+
+def _observation(table: Any) -> ObservationConfig:
+    hints = {
+        "file": str,
+        "region": str | tuple[str, ...],
+        "psf_photometry": Mapping[str, Any],
+        "psf_kinematics": Mapping[str, Any],
+    }
+    table = convert(table, Mapping[str, Any], "", "observation")
+    check_keys(table, list(hints), "observation")
+    known = {key: convert(value, hints[key], "observation", key) for key, value in table.items()}
+    for key in ("psf_photometry", "psf_kinematics"):
+        if key in known:
+            known[key] = _psf(known[key], f"observation.{key}")
+    return ObservationConfig(**known)
+
+
+def _psf(table: Mapping[str, Any], section: str) -> PSF:
+    kind = table.get("kind")
+    if kind not in _PSF_KINDS:
+        raise InputError(f"[{section}] kind = {kind!r}; one of {', '.join(map(repr, _PSF_KINDS))} is needed")
+    return from_table(_PSF_KINDS[kind], {k: v for k, v in table.items() if k != "kind"}, section)
+
+
+def _likelihood(table: Any) -> LikelihoodSettings:
+    section = dict(convert(table, Mapping[str, Any], "", "likelihood"))
+    if "weights" in section:
+        weights = convert(section["weights"], Mapping[str, float], "likelihood", "weights")
+        check_keys(weights, list(MAP_NAMES), "likelihood.weights")
+        section["weights"] = LikelihoodSettings().weights._replace(**weights)
+    return from_table(LikelihoodSettings, section, "likelihood")
+
+
+def _sampler(table: Any) -> Nested:
+    table = convert(table, Mapping[str, Any], "", "sampler")
+    kind = table.get("kind", "nested")
+    if kind != "nested":
+        raise InputError(f"[sampler] kind = {kind!r}; 'nested' is needed")
+    return from_table(Nested, {k: v for k, v in table.items() if k != "kind"}, "sampler")

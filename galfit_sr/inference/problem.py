@@ -1,0 +1,166 @@
+"""One galaxy to be fitted: prior, predictor, likelihood and data, in the latent space that every sampler shares.
+
+The latent coordinates z are the probit of the prior's unit cube: the prior is a standard normal in them, whatever it
+is in the parameters, without edges or orders. A periodic parameter is cut opposite to a reference value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+
+from ..maps import Maps, Observation
+from ..model.galaxy import GalaxyModel, Prediction
+from ..model.scene import Scene, make_scene
+from ..priors import Prior
+from .likelihood import (
+    Data,
+    LikelihoodSettings,
+    deviance_residuals,
+    log_likelihood,
+    make_data,
+    normalised_residuals,
+    offset,
+    seen,
+)
+
+_CUBE_EDGE = 1e-7
+
+
+class Predictor(Protocol):
+    """Parameters in, four maps and their uncertainty out; full resolution and super-resolved look the same from here."""
+
+    def __call__(self, values: dict[str, jax.Array], scene: Scene) -> Prediction:
+        """Pure, jittable; hashable and equal for equal settings, so that programs are shared."""
+
+
+class Arrays(NamedTuple):
+    """Everything that differs between two galaxies; argument, never closure, of every compiled program.
+
+    Attributes:
+        scene: what the predictor needs.
+        data: what the likelihood needs.
+        shift: (ndim,) added to the unit cube, modulo 1, in periodic coordinates; 0 in the others.
+    """
+
+    scene: Scene
+    data: Data
+    shift: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The static half of a problem. Equal targets share their compiled programs.
+
+    Attributes:
+        prior: of the free parameters.
+        predictor: model, or model and emulator.
+        settings: of the likelihood.
+    """
+
+    prior: Prior
+    predictor: Predictor
+    settings: LikelihoodSettings
+
+    @property
+    def ndim(self) -> int:
+        """Number of free parameters."""
+        return self.prior.ndim
+
+    def parameters(self, z: jax.Array, shift: jax.Array) -> jax.Array:
+        """Latent (..., ndim) to parameters (..., ndim)."""
+        u = jnp.clip(ndtr(z), _CUBE_EDGE, 1 - _CUBE_EDGE)
+        periodic = jnp.asarray(self.prior.periodic)
+        return self.prior.transform(jnp.where(periodic, jnp.mod(u + shift, 1.0), u))
+
+    def latent(self, theta: jax.Array, shift: jax.Array) -> jax.Array:
+        """Inverse of `parameters`."""
+        u = self.prior.cube(theta)
+        periodic = jnp.asarray(self.prior.periodic)
+        u = jnp.where(periodic, jnp.mod(u - shift, 1.0), u)
+        return ndtri(jnp.clip(u, _CUBE_EDGE, 1 - _CUBE_EDGE))
+
+    def log_likelihood(self, theta: jax.Array, arrays: Arrays) -> jax.Array:
+        """Log-likelihood less its offset, of one parameter vector (ndim,)."""
+        values = self.prior.parameters.complete(theta)
+        value = log_likelihood(self.settings, self.predictor(values, arrays.scene), values, arrays.data)
+        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+
+    def latent_log_likelihood(self, z: jax.Array, arrays: Arrays) -> jax.Array:
+        """The same, of one latent vector (ndim,)."""
+        return self.log_likelihood(self.parameters(z, arrays.shift), arrays)
+
+    def residuals(self, z: jax.Array, arrays: Arrays) -> jax.Array:
+        """(4 n*n + ndim,) whose half sum of squares is minus the log posterior in z, up to a constant."""
+        values = self.prior.parameters.complete(self.parameters(z, arrays.shift))
+        maps = normalised_residuals(self.predictor(values, arrays.scene), arrays.data)
+        return jnp.concatenate([deviance_residuals(self.settings, maps, arrays.data), z])
+
+
+def log_standard_normal(z: jax.Array) -> jax.Array:
+    """Log density of the prior in latent coordinates (..., ndim)."""
+    return -0.5 * jnp.sum(z**2, axis=-1) - z.shape[-1] * 0.5 * jnp.log(2 * jnp.pi)
+
+
+@partial(jax.jit, static_argnums=0)
+def batch_log_likelihood(target: Target, z: jax.Array, arrays: Arrays) -> jax.Array:
+    """Log-likelihoods less their offset of latent vectors (m, ndim)."""
+    return jax.lax.map(lambda one: target.latent_log_likelihood(one, arrays), z)
+
+
+@partial(jax.jit, static_argnums=0)
+def predict(target: Target, theta: jax.Array, arrays: Arrays) -> tuple[Prediction, Maps, Maps]:
+    """The maps (n, n) of a parameter vector, the same as the data see them and their residuals in sigma, (n*n,)."""
+    values = target.prior.parameters.complete(theta)
+    prediction = target.predictor(values, arrays.scene)
+    return prediction, seen(prediction.maps, arrays.data.bins), normalised_residuals(prediction, arrays.data)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """A galaxy and everything needed to fit it.
+
+    Attributes:
+        target: static half.
+        arrays: the galaxy's half.
+        offset: to be added to every log-likelihood of the target.
+        observation: the data as they came.
+    """
+
+    target: Target
+    arrays: Arrays
+    offset: float
+    observation: Observation
+
+    def cut_opposite(self, theta: np.ndarray) -> Problem:
+        """The same problem with periodic coordinates cut opposite to the values in `theta` (ndim,)."""
+        u = self.target.prior.cube(jnp.asarray(theta, self.arrays.shift.dtype))
+        shift = jnp.where(jnp.asarray(self.target.prior.periodic), u - 0.5, 0.0)
+        return dataclasses.replace(self, arrays=self.arrays._replace(shift=shift))
+
+
+def make_problem(
+    observation: Observation, prior: Prior, model: GalaxyModel, settings: LikelihoodSettings
+) -> Problem:
+    """A problem with the full-resolution predictor.
+
+    Raises:
+        InputError: canvas and observation differ, a PSF does not suit the pixels, or nothing is left to fit.
+    """
+    scene = make_scene(
+        model.canvas,
+        observation.redshift,
+        observation.psf_photometry,
+        observation.psf_kinematics,
+        fidelity=model.fidelity,
+        origin=observation.origin,
+    )
+    data = make_data(observation, settings)
+    shift = jnp.zeros(prior.ndim, scene.kpc_per_pixel.dtype)
+    return Problem(Target(prior, model, settings), Arrays(scene, data, shift), offset(settings, data), observation)

@@ -1,0 +1,210 @@
+"""The galaxy model: a tuple of components, seen on a canvas as four maps.
+
+Rigamonti et al. (2022, MNRAS 513, 6111) with the corrections listed in the documentation: light is Sigma/(M/L), and
+the dispersion is the full second central moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import InputError
+from ..maps import Maps
+from ..parameters import COMPONENT_NAMES, unknown_name
+from .bulge import Bulge
+from .component import Component, StellarComponent, Values
+from .disc import Disc
+from .geometry import deproject
+from .grid import FULL_RESOLUTION, Canvas
+from .halo import Halo
+from .kernel import Kernel, convolve, scatter
+from .quadrature import hand_over, near_points, outside_window, polar_points, tensor_points
+from .scene import FIDELITIES, Scene, source_grid
+
+COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), Disc("disc2"), Halo())}
+DARK = 1e-15
+"""Surface brightness [L_sun/kpc^2] added everywhere: 20 magnitudes below any survey, and logarithms stay finite."""
+_SOFTENING = 1e-4
+_TINY = 1e-12
+_COLDEST = 1e-4
+
+
+class Prediction(NamedTuple):
+    """What a predictor gives: four maps, and how uncertain it is about them.
+
+    Attributes:
+        maps: brightness [log10 L_sun/kpc^2], velocity and dispersion [km/s], mass-to-light ratio, (n, n) each.
+        variance: variances of the same, or None for an exact predictor.
+    """
+
+    maps: Maps
+    variance: Maps | None
+
+
+class Planes(NamedTuple):
+    """Light-weighted moments, (n, n) each, as the detector sees them.
+
+    Attributes:
+        light: through the photometric PSF [L_sun/kpc^2].
+        mass: through the photometric PSF [M_sun/kpc^2].
+        kinematic_light: light through the kinematic PSF.
+        first, second: light times velocity and times velocity^2 + dispersion^2, through the kinematic PSF.
+    """
+
+    light: jax.Array
+    mass: jax.Array
+    kinematic_light: jax.Array
+    first: jax.Array
+    second: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class GalaxyModel:
+    """Full-resolution predictor: parameters and scene in, four maps out; jittable, vmappable, differentiable.
+
+    Attributes:
+        components: names of the components, any subset with at least one luminous.
+        canvas: pixels of the maps.
+        fidelity: `point` takes the model at the pixels' centres; `pixel` integrates over the pixels, cusps included.
+    """
+
+    components: tuple[str, ...] = COMPONENT_NAMES
+    canvas: Canvas = FULL_RESOLUTION
+    fidelity: str = "pixel"
+
+    def __post_init__(self) -> None:
+        for name in self.components:
+            if name not in COMPONENTS:
+                raise InputError(unknown_name(name, list(COMPONENTS), "component"))
+        if not any(isinstance(c, StellarComponent) for c in self._parts):
+            raise InputError(f"a model of {self.components} has no light; add at least one of bulge, disc1, disc2")
+        if self.fidelity not in FIDELITIES:
+            raise InputError(f"fidelity is {self.fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
+
+    @property
+    def _parts(self) -> tuple[Component, ...]:
+        return tuple(COMPONENTS[name] for name in self.components)
+
+    @property
+    def _stars(self) -> tuple[StellarComponent, ...]:
+        return tuple(c for c in self._parts if isinstance(c, StellarComponent))
+
+    def __call__(self, values: Values, scene: Scene) -> Prediction:
+        """The four maps.
+
+        Args:
+            values: name -> scalar, all parameters of the components, `systemic_velocity` if not 0.
+            scene: from `make_scene` for the same canvas and fidelity.
+
+        Returns:
+            exact maps (no variance).
+        """
+        planes = self.planes(values, scene)
+        velocity = planes.first / (planes.kinematic_light + DARK)
+        variance = planes.second / (planes.kinematic_light + DARK) - velocity**2
+        maps = Maps(
+            jnp.log10(planes.light + DARK),
+            velocity + values.get("systemic_velocity", 0.0),
+            jnp.sqrt(jnp.maximum(variance, _COLDEST)),
+            (planes.mass + DARK) / (planes.light + DARK),
+        )
+        return Prediction(maps, None)
+
+    def planes(self, values: Values, scene: Scene) -> Planes:
+        """The light-weighted moments behind the maps."""
+        grid = source_grid(self.canvas, self.fidelity, scene.photometry is not None)
+        kpc = scene.kpc_per_pixel
+        centre = scene.origin + jnp.stack([values["x0"], values["y0"]]) / kpc
+        x, y = (jnp.asarray(grid.positions, kpc.dtype) - centre[i] for i in (0, 1))
+        shape = (y.size, x.size)
+        grid_x, grid_y = jnp.broadcast_to(x[None, :], shape).ravel(), jnp.broadcast_to(y[:, None], shape).ravel()
+        if self.fidelity == "point":
+            sources = self._sources(values, scene, kpc * grid_x, kpc * grid_y, _SOFTENING * kpc, jnp.ones_like(grid_x))
+            return _seen(scene, lambda kernel, plane: convolve(kernel, sources[plane].reshape(shape)))
+
+        h = grid.spacing
+        tensor, polar = tensor_points(), polar_points()
+        square = (tensor.u.size, tensor.u.size)
+        near_x, near_y, near_weight = near_points(tensor, polar)
+        # All points go through the components at once: the program is compiled (and differentiated) a single time.
+        sources = self._sources(
+            values,
+            scene,
+            kpc * jnp.concatenate([grid_x, jnp.asarray(h * near_x, kpc.dtype)]),
+            kpc * jnp.concatenate([grid_y, jnp.asarray(h * near_y, kpc.dtype)]),
+            kpc * jnp.concatenate([jnp.full_like(grid_x, _SOFTENING), jnp.full(near_x.shape, _TINY, kpc.dtype)]),
+            h**2
+            * jnp.concatenate([outside_window((grid_x**2 + grid_y**2) / h**2), jnp.asarray(near_weight, kpc.dtype)]),
+        )
+        u = jnp.asarray(h * tensor.u, kpc.dtype)
+
+        def through(kernel: Kernel, plane: int) -> jax.Array:
+            smooth, between, central = jnp.split(sources[plane], (x.size * y.size, x.size * y.size + u.size**2))
+            between = hand_over(polar, central, between.reshape(square))
+            near = scatter(kernel, centre[1] + u, centre[0] + u, between, self.canvas.size)
+            return convolve(kernel, smooth.reshape(shape)) + near
+
+        return _seen(scene, through)
+
+    def _sources(
+        self,
+        values: Values,
+        scene: Scene,
+        x: jax.Array,
+        y: jax.Array,
+        softening: jax.Array,
+        weight: jax.Array,
+    ) -> tuple[jax.Array, ...]:
+        """Light, mass, light * v and light * (sigma^2 + v^2) before the PSF, at positions in kpc, times a weight; flat."""
+        x, y, softening, weight = jax.lax.optimization_barrier((x, y, softening, weight))
+        geometry = deproject(values, x, y, softening)
+        radius = geometry.disc_radius
+        squared = sum(c.circular_velocity_squared(values, radius, scene.critical_density) for c in self._parts)
+        light, mass, first, second = 0.0, 0.0, 0.0, 0.0
+        for component in self._stars:
+            tracer = component.tracer(values, geometry, squared)
+            # The weight goes first: next to a cusp the moments alone would overflow float32.
+            stars = tracer.density * weight
+            shining = stars / values[f"ml_{component.name}"]
+            light += shining
+            mass += stars
+            first += shining * tracer.velocity
+            second += shining * (tracer.dispersion_squared + tracer.velocity**2)
+        # Without the barrier XLA evaluates the components again in each consumer. They are not stacked for the same
+        # reason: a concatenation on CPU is not vectorised together with what it concatenates (ten times slower).
+        return jax.lax.optimization_barrier((light, mass, first, second))
+
+    def profiles(self, values: Values, radius: jax.Array, scene: Scene) -> dict[str, dict[str, jax.Array]]:
+        """Radial profiles in the plane of the discs, by component and in `total`.
+
+        Args:
+            values: as for the maps.
+            radius: (m,) [kpc], positive.
+            scene: for the critical density.
+
+        Returns:
+            name -> {"surface_brightness": face-on [L_sun/kpc^2] (stars only), "circular_velocity": [km/s]}, (m,) each.
+        """
+        profiles: dict[str, dict[str, jax.Array]] = {}
+        for component in self._parts:
+            squared = component.circular_velocity_squared(values, radius, scene.critical_density)
+            profiles[component.name] = {"circular_velocity": jnp.sqrt(squared)}
+            if isinstance(component, StellarComponent):
+                light = component.face_on_density(values, radius) / values[f"ml_{component.name}"]
+                profiles[component.name]["surface_brightness"] = light
+        kinds = {
+            "circular_velocity": jnp.sqrt(sum(p["circular_velocity"] ** 2 for p in profiles.values())),
+            "surface_brightness": sum(p.get("surface_brightness", 0.0) for p in profiles.values()),
+        }
+        return {**profiles, "total": kinds}
+
+
+def _seen(scene: Scene, through: Callable[[Kernel | None, int], jax.Array]) -> Planes:
+    """The planes, given how each source (light, mass, first, second moment) looks through a kernel."""
+    photometry = [through(scene.photometry, plane) for plane in (0, 1)]
+    return Planes(*photometry, *(through(scene.kinematics, plane) for plane in (0, 2, 3)))

@@ -1,0 +1,95 @@
+"""Universal functions of radius as Chebyshev series in a stretched logarithm: no gathers, cheap derivatives.
+
+A bulge's function F(s) over many decades is written log F = sum_k c_k T_k(t), with ln s = X sinh(b t)/sinh(b). The stretch puts
+the resolution where the profiles bend (s near 1); outside [exp(-X), exp(X)] they are continued as power laws.
+Coefficients are computed once by `python -m galfit_sr.model.tables` and shipped.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.polynomial import chebyshev
+
+STRETCH = 2.0
+BULGE_HALF_WIDTH = 4.3 * math.log(10.0)
+"""X: the bulge's tables cover R/R_b from 10^-4.3 to 10^4.3."""
+DISC_SPLIT = 2.0
+"""r/(2 R_d) at which the two expansions of the disc's circular velocity meet."""
+SLOPE_RANGE = (0.0, 2.4)
+"""Inner slopes of the bulge for which the tables hold."""
+
+
+def load(name: str) -> np.ndarray:
+    """Coefficients `name` of the shipped tables, float64 (read-only use)."""
+    with resources.files("galfit_sr.model").joinpath("tables.npz").open("rb") as file, np.load(file) as tables:
+        return tables[name]
+
+
+def stretch(log_s: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Series coordinate t in [-1, 1] of ln s, and the part of ln s that lies outside the table."""
+    inside = jnp.clip(log_s, -BULGE_HALF_WIDTH, BULGE_HALF_WIDTH)
+    t = jnp.arcsinh(inside * (math.sinh(STRETCH) / BULGE_HALF_WIDTH)) / STRETCH
+    return t, log_s - inside
+
+
+def clenshaw(coefficients: list[jax.Array] | np.ndarray, t: jax.Array) -> jax.Array:
+    """Sum of c_k T_k(t), unrolled so that it fuses with its neighbours."""
+    last, before = jnp.zeros_like(t), jnp.zeros_like(t)
+    for c in list(coefficients)[:0:-1]:
+        last, before = 2 * t * last - before + c, last
+    return t * last - before + coefficients[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def series(table: tuple[tuple[float, ...], ...], t: jax.Array, slope: jax.Array) -> jax.Array:
+    """Two-dimensional series, in the coordinate t (any shape) and the bulge's inner slope (scalar).
+
+    The table's rows, mixed over the slope once per model, are the coefficients in t. Derivatives are series too, so a
+    gradient stores no intermediate of the recurrence.
+
+    Args:
+        table: (n_t, n_slope) coefficients as nested tuples (static).
+        t: coordinate from `stretch`.
+        slope: scalar in `SLOPE_RANGE`.
+    """
+    return clenshaw(_mix(np.array(table), slope), t)
+
+
+@series.defjvp
+def _series_jvp(table, primals, tangents):
+    t, slope = primals
+    dt, dslope = tangents
+    array = np.array(table)
+    value = clenshaw(_mix(array, slope), t)
+    by_t = clenshaw(_mix(chebyshev.chebder(array, axis=0), slope), t)
+    by_slope = clenshaw(_mix(chebyshev.chebder(array, axis=1), slope) * (2 / np.ptp(SLOPE_RANGE)), t)
+    return value, by_t * dt + by_slope * dslope
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def curve(coefficients: tuple[float, ...], t: jax.Array) -> jax.Array:
+    """One-dimensional series with constant coefficients (static)."""
+    return clenshaw(np.array(coefficients), t)
+
+
+@curve.defjvp
+def _curve_jvp(coefficients, primals, tangents):
+    (t,), (dt,) = primals, tangents
+    c = np.array(coefficients)
+    return clenshaw(c, t), clenshaw(chebyshev.chebder(c), t) * dt
+
+
+def _mix(table: np.ndarray, slope: jax.Array) -> jax.Array:
+    """Coefficients in t at one slope: the table times the Chebyshev polynomials of the slope, (n_t,)."""
+    g = (2 * slope - sum(SLOPE_RANGE)) / np.ptp(SLOPE_RANGE)
+    polynomials = [jnp.ones_like(g), g]
+    while len(polynomials) < table.shape[1]:
+        polynomials.append(2 * g * polynomials[-1] - polynomials[-2])
+    basis = jnp.stack(polynomials[: table.shape[1]])
+    return jnp.sum(jnp.asarray(table, basis.dtype) * basis[None, :], axis=1)

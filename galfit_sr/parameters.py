@@ -1,0 +1,257 @@
+"""The parameters of a galaxy: names, units, labels, and whether each is free, fixed or tied.
+
+Units inside the model: kpc, km/s, solar masses and luminosities, radian.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from .errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One number the model needs.
+
+    Exactly one of `prior` (free), `value` (fixed) and `tied` (equal to another parameter, by name) is set.
+
+    Attributes:
+        name: how the parameter is called in files, configurations and results.
+        unit: its unit inside the model, in astropy's notation, "" if dimensionless.
+        label: its symbol for figures, in matplotlib's mathtext.
+        description: what it is, in a few words.
+        prior: NumPyro distribution with a scalar event and an inverse cumulative distribution function (`icdf`).
+        value: the fixed value.
+        tied: name of the parameter whose value is used.
+        periodic: whether the two ends of the prior's range are the same point.
+    """
+
+    name: str
+    unit: str
+    label: str
+    description: str = ""
+    prior: dist.Distribution | None = None
+    value: float | None = None
+    tied: str | None = None
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        given = [k for k in ("prior", "value", "tied") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise InputError(
+                f"parameter {self.name!r} needs exactly one of prior, value and tied; got {given or 'none of them'}"
+            )
+        if self.value is not None and not math.isfinite(self.value):
+            raise InputError(f"parameter {self.name!r} is fixed at {self.value}; a finite number is needed")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the parameter is sampled."""
+        return self.prior is not None
+
+    def signature(self) -> tuple:
+        """A hashable stand-in that is equal for equal parameters (NumPyro distributions compare by identity)."""
+        leaves, structure = jax.tree_util.tree_flatten(self.prior)
+        numbers = tuple(float(x) for leaf in leaves for x in np.ravel(leaf))
+        return (self.name, type(self.prior), str(structure), numbers, self.value, self.tied, self.periodic)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A restriction of the prior to `smaller` < `larger`, for each name in `smaller`.
+
+    Two discs with the same prior can trade places; an order between their radii makes the posterior identifiable.
+    """
+
+    smaller: tuple[str, ...]
+    larger: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parameters:
+    """The parameters of a model, in order, with the orders imposed between them.
+
+    Behaves as a read-only mapping from name to `Parameter`. Two sets with the same content are equal and hash equally,
+    so that programs compiled for one serve the other.
+    """
+
+    items: tuple[Parameter, ...]
+    orders: tuple[Order, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [p.name for p in self.items]
+        if len(set(names)) != len(names):
+            raise InputError(f"parameter names must differ; got {sorted(n for n in names if names.count(n) > 1)} twice")
+        for p in self.items:
+            if p.tied is not None and (p.tied not in names or self[p.tied].tied is not None):
+                raise InputError(
+                    f"parameter {p.name!r} is tied to {p.tied!r}; allowed are free or fixed parameters of the model"
+                )
+
+    def signature(self) -> tuple:
+        """Hashable content."""
+        return (tuple(p.signature() for p in self.items), self.orders)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parameters) and self.signature() == other.signature()
+
+    def __hash__(self) -> int:
+        return hash(self.signature())
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.items)
+
+    def __contains__(self, name: object) -> bool:
+        return any(p.name == name for p in self.items)
+
+    def __getitem__(self, name: str) -> Parameter:
+        for p in self.items:
+            if p.name == name:
+                return p
+        raise InputError(unknown_name(name, [p.name for p in self.items], "parameter"))
+
+    @property
+    def free(self) -> tuple[Parameter, ...]:
+        """The sampled parameters, in the order of the flat vector."""
+        return tuple(p for p in self.items if p.is_free)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the free parameters, in the order of the flat vector."""
+        return tuple(p.name for p in self.free)
+
+    @property
+    def ndim(self) -> int:
+        """Number of free parameters."""
+        return len(self.free)
+
+    def replace(
+        self, name: str, *, prior: dist.Distribution | None = None, value: float | None = None, tied: str | None = None
+    ) -> Parameters:
+        """A copy in which `name` is free with another prior, fixed at a value, or tied to another parameter.
+
+        Raises:
+            InputError: unknown name, or not exactly one of the three is given.
+        """
+        new = dataclasses.replace(self[name], prior=prior, value=value, tied=tied)
+        return dataclasses.replace(self, items=tuple(new if p.name == name else p for p in self.items))
+
+    def complete(self, vector: jax.Array) -> dict[str, jax.Array]:
+        """All values by name, from the free ones.
+
+        Args:
+            vector: (ndim,) values of the free parameters, in the units of the model.
+
+        Returns:
+            name -> scalar, fixed and tied parameters included. Works under jit, vmap and grad.
+        """
+        values = {name: vector[i] for i, name in enumerate(self.names)}
+        for p in self.items:
+            if p.value is not None:
+                values[p.name] = jnp.asarray(p.value, vector.dtype)
+        for p in self.items:
+            if p.tied is not None:
+                values[p.name] = values[p.tied]
+        return values
+
+    def flatten(self, values: Mapping[str, float]) -> np.ndarray:
+        """(ndim,) float64 vector of the free parameters, from a mapping that holds at least them.
+
+        Raises:
+            InputError: a free parameter is missing or not a finite number.
+        """
+        missing = [n for n in self.names if n not in values]
+        if missing:
+            raise InputError(f"no value for {', '.join(missing)}; all of {', '.join(self.names)} are needed")
+        vector = np.array([values[n] for n in self.names], dtype=np.float64)
+        for name, value in zip(self.names, vector, strict=True):
+            if not np.isfinite(value):
+                raise InputError(f"{name} = {value}; a finite number is needed")
+        return vector
+
+
+def unknown_name(name: str, known: list[str], kind: str) -> str:
+    """The sentence for an unknown name, with the nearest known one."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")) -> Parameters:
+    """The standard parameters and priors of a model made of `components` (18 for all four).
+
+    Default priors: `design/physics.md`'s box (Rigamonti et al. 2022, MNRAS 513, 6111, table 1, with the inner slope
+    added), and the order R_b, R_d1 < R_d2 that keeps the discs from trading places. The nuisance parameter
+    `systemic_velocity` is there too, fixed at 0 km/s; `JITTER` can be appended.
+
+    Args:
+        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous.
+
+    Raises:
+        InputError: an unknown component, or no luminous one.
+    """
+    for c in components:
+        if c not in COMPONENT_NAMES:
+            raise InputError(unknown_name(c, list(COMPONENT_NAMES), "component"))
+    stellar = [c for c in COMPONENT_NAMES if c in components and c != "halo"]
+    if not stellar:
+        raise InputError(f"a model of {components} has no light; add at least one of bulge, disc1, disc2")
+    chosen = [p for p in _DEFAULTS if _OWNER.get(p.name, "galaxy") in ("galaxy", *components)]
+    radii = [_RADIUS[c] for c in stellar]
+    orders = (Order(tuple(radii[:-1]), radii[-1]),) if len(radii) > 1 and stellar[-1] != "bulge" else ()
+    return Parameters(tuple(chosen), orders)
+
+
+def _uniform(low: float, high: float) -> dist.Distribution:
+    return dist.Uniform(low, high, validate_args=False)
+
+
+COMPONENT_NAMES = ("bulge", "disc1", "disc2", "halo")
+_RADIUS = {c: f"log10_{c}_radius" for c in ("bulge", "disc1", "disc2")}
+_DEFAULTS = (
+    Parameter("x0", "kpc", r"$x_0$", "centre, along columns", _uniform(-2, 2)),
+    Parameter("y0", "kpc", r"$y_0$", "centre, along rows", _uniform(-2, 2)),
+    Parameter(
+        "position_angle",
+        "rad",
+        r"$\phi$",
+        "receding side of the major axis, from +x towards +y",
+        _uniform(-math.pi, math.pi),
+        periodic=True,
+    ),
+    Parameter("inclination", "rad", r"$i$", "0 is face-on", _uniform(0.1, math.pi / 3)),
+    Parameter("log10_bulge_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{b}$", "bulge mass", _uniform(8.5, 12)),
+    Parameter("log10_bulge_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{b}$", "bulge scale radius", _uniform(-2, 1.5)),
+    Parameter("bulge_slope", "", r"$\gamma$", "inner slope of the bulge", _uniform(0, 2.4)),
+    Parameter("log10_disc1_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{d1}$", "inner disc mass", _uniform(8.5, 12)),
+    Parameter("log10_disc1_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{d1}$", "inner disc length", _uniform(-2, 1.5)),
+    Parameter("log10_disc2_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{d2}$", "outer disc mass", _uniform(8.5, 12)),
+    Parameter("log10_disc2_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{d2}$", "outer disc length", _uniform(-2, 1.5)),
+    Parameter("log10_halo_fraction", "dex", r"$\log_{10} f$", "halo mass over stellar mass", _uniform(1, 2.7)),
+    Parameter("halo_concentration", "", r"$c$", "halo concentration r200/a", _uniform(5, 15)),
+    Parameter("ml_bulge", "Msun / Lsun", r"$(M/L)_\mathrm{b}$", "bulge mass-to-light ratio", _uniform(0.1, 20)),
+    Parameter("ml_disc1", "Msun / Lsun", r"$(M/L)_\mathrm{d1}$", "inner disc mass-to-light ratio", _uniform(0.1, 20)),
+    Parameter("ml_disc2", "Msun / Lsun", r"$(M/L)_\mathrm{d2}$", "outer disc mass-to-light ratio", _uniform(0.1, 20)),
+    Parameter("k_disc1", "", r"$k_\mathrm{d1}$", "ordered fraction of the inner disc's motion", _uniform(0.01, 1)),
+    Parameter("k_disc2", "", r"$k_\mathrm{d2}$", "ordered fraction of the outer disc's motion", _uniform(0.01, 1)),
+    Parameter("systemic_velocity", "km / s", r"$v_\mathrm{sys}$", "added to every velocity", value=0.0),
+)
+_OWNER = {
+    p.name: next(c for c in COMPONENT_NAMES if c in p.name)
+    for p in _DEFAULTS
+    if any(c in p.name for c in COMPONENT_NAMES)
+}
+
+JITTER = Parameter(
+    "log10_brightness_jitter", "dex", r"$\log_{10} s_B$", "extra error of the brightness [dex]", _uniform(-4, -0.5)
+)
+"""Optional nuisance parameter: an error added in quadrature to that of the log10 brightness. Absent by default."""

@@ -1,0 +1,70 @@
+"""Point spread functions of images and kinematics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from .errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianPSF:
+    """Circular Gaussian; `fwhm` in arcsec."""
+
+    fwhm: float
+
+    def __post_init__(self) -> None:
+        _positive("FWHM of the PSF", self.fwhm)
+
+
+@dataclasses.dataclass(frozen=True)
+class DoubleGaussianPSF:
+    """Two concentric circular Gaussians; `fwhm` and `fwhm_wide` in arcsec, `wide_fraction` of the light in the wider."""
+
+    fwhm: float
+    fwhm_wide: float
+    wide_fraction: float
+
+    def __post_init__(self) -> None:
+        _positive("FWHM of the PSF", self.fwhm)
+        _positive("wide FWHM of the PSF", self.fwhm_wide)
+        if not 0 <= self.wide_fraction <= 1:
+            raise InputError(f"wide fraction of the PSF is {self.wide_fraction}; a number from 0 to 1 is needed")
+
+
+@dataclasses.dataclass(frozen=True)
+class MoffatPSF:
+    """Circular Moffat profile, (1 + (r/alpha)^2)^-beta; `fwhm` in arcsec, `beta` > 1."""
+
+    fwhm: float
+    beta: float
+
+    def __post_init__(self) -> None:
+        _positive("FWHM of the PSF", self.fwhm)
+        if not self.beta > 1:
+            raise InputError(f"beta of the Moffat PSF is {self.beta}; a number above 1 is needed")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagePSF:
+    """A kernel given as an image on the pixels of the maps, odd along both sides, centred; rows of floats."""
+
+    image: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.image, dtype=float)
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] % 2 == 0:
+            raise InputError(f"the PSF image has shape {array.shape}; a square with an odd side is needed")
+        if not np.all(np.isfinite(array)) or array.min() < 0 or array.sum() <= 0:
+            raise InputError("the PSF image must be finite, non-negative and not all zero")
+
+
+PSF = GaussianPSF | DoubleGaussianPSF | MoffatPSF | ImagePSF
+
+
+def _positive(what: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{what} is {value} arcsec; a positive number is needed")

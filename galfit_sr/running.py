@@ -1,0 +1,87 @@
+"""One fit as the command line runs it: from a configuration to a finished run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from .analysis.run_folder import claim_folder, run_fingerprint, write_run
+from .config import FitConfig, dumps
+from .files import write_text
+from .inference.fit import fit
+from .inference.results import Posterior
+from .maps import Observation
+from .model.galaxy import GalaxyModel
+from .model.grid import Canvas
+from .observations import mock_galaxy_path, read
+from .parameters import default_parameters
+
+Progress = Callable[[str, float | None, str], None]
+
+
+def observe(config: FitConfig) -> Observation:
+    """The data that a configuration names, with its point spread functions in place of the file's.
+
+    Raises:
+        InputError: they cannot be used.
+    """
+    section = config.observation
+    observation = read(section.file or mock_galaxy_path(), region=section.region)
+    return dataclasses.replace(
+        observation,
+        psf_photometry=section.psf_photometry or observation.psf_photometry,
+        psf_kinematics=section.psf_kinematics or observation.psf_kinematics,
+    )
+
+
+def run_fit(
+    config: FitConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    command: str,
+    progress: Progress,
+) -> tuple[Posterior, Observation]:
+    """Fit and write everything into `folder`; nothing is written before all input has proved usable.
+
+    Args:
+        config: what to fit, and how.
+        folder: of the run.
+        resume: go on from the checkpoint in it.
+        overwrite: give up what another run left in it.
+        command: that repeats the run, for the report.
+        progress: called with stage, fraction done (None if unknown) and a few words.
+
+    Raises:
+        InputError: data, configuration or folder cannot be used.
+    """
+    observation = observe(config)
+    model = GalaxyModel(
+        config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
+    )
+    parameters = config.apply(default_parameters(config.model.components))
+    text = dumps(config.complete(parameters))
+    claim_folder(
+        folder,
+        run_fingerprint(text, observation.fingerprint()),
+        resume,
+        overwrite=overwrite,
+        galaxy=observation.name,
+    )
+    write_text(folder / "config.toml", text)
+    posterior = fit(
+        observation,
+        sampler=config.sampler,
+        parameters=parameters,
+        model=model,
+        likelihood=config.likelihood,
+        seed=config.seed,
+        out=folder,
+        resume=resume,
+        progress=progress,
+    )
+    progress("report", None, "")
+    write_run(folder, posterior, observation, model, text, command)
+    return posterior, observation

@@ -1,0 +1,125 @@
+"""What the command line shows while it works: a progress bar on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .inference.results import Posterior
+
+SECONDS_BETWEEN_LINES = 10.0
+"""How often progress is written where there is no terminal to redraw."""
+
+
+class ProgressDisplay:
+    """Progress of a run on stderr, stage by stage, with the time that is left. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console,
+        )
+        self._stage = ""
+        self._task: TaskID | None = None
+        self._began = self._written = 0.0
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            if kind is None and self._task is not None:
+                self._bar.update(self._task, completed=1.0, total=1.0)
+            self._bar.stop()
+
+    def __call__(self, stage: str, fraction: float | None, detail: str) -> None:
+        """Show where the run is.
+
+        Args:
+            stage: what is being done; a new one ends the one before.
+            fraction: of the stage that is done, 0 to 1, or None where that cannot be told.
+            detail: one short sentence of numbers.
+        """
+        if self._console.is_terminal:
+            self._draw(stage, fraction, detail)
+        else:
+            self._write(stage, fraction, detail)
+
+    def _draw(self, stage: str, fraction: float | None, detail: str) -> None:
+        if stage != self._stage:
+            if self._task is not None:
+                self._bar.update(self._task, completed=1.0, total=1.0)
+            self._stage, self._task = stage, self._bar.add_task(stage, total=None, detail=detail)
+        assert self._task is not None
+        total = None if fraction is None else 1.0
+        self._bar.update(self._task, completed=fraction, total=total, detail=detail)
+
+    def _write(self, stage: str, fraction: float | None, detail: str) -> None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began = stage, now
+        elif now - self._written < SECONDS_BETWEEN_LINES:
+            return
+        self._written = now
+        parts = [stage]
+        if fraction is not None:
+            parts.append(f"{100 * fraction:.0f} %")
+        if fraction and now > self._began:
+            parts.append(f"about {format_seconds((now - self._began) * (1 - fraction) / fraction)} left")
+        if detail:
+            parts.append(detail)
+        self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_result(console: Console, posterior: Posterior, folder: Path) -> None:
+    """The posterior in a table, and where the rest of it is."""
+    summary = posterior.summary()
+    with_truth = any("truth" in row for row in summary.values())
+    table = Table("parameter", title=posterior.galaxy)
+    for heading in ("median", "-", "+", *(["truth"] if with_truth else []), "unit"):
+        table.add_column(heading, justify="left" if heading == "unit" else "right")
+    for name, row in summary.items():
+        numbers = [row["q50"], row["q50"] - row["q16"], row["q84"] - row["q50"]]
+        numbers += [row["truth"]] if with_truth and "truth" in row else []
+        cells = [f"{number:.3f}" for number in numbers] + [""] * (with_truth and "truth" not in row)
+        table.add_row(name, *cells, row["unit"])
+    console.print(table)
+    lines = []
+    if posterior.log_evidence is not None:
+        error = "" if posterior.log_evidence_error is None else f" +- {posterior.log_evidence_error:.2f}"
+        lines.append(f"log evidence  {posterior.log_evidence:.2f}{error}")
+    chi2 = ", ".join(f"{name} {value:.2f}" for name, value in posterior.reduced_chi2.items())
+    lines += [
+        f"reduced chi^2 {chi2}",
+        f"likelihoods   {posterior.n_likelihood_calls} in {format_seconds(posterior.wall_seconds)}",
+        f"report        {folder / 'report.html'}",
+    ]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people: 42 s, 3 min 05 s, 2 h 10 min."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"

@@ -1,0 +1,60 @@
+"""What is shown while a run goes on, where there is a terminal and where there is none."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from galfit_sr import terminal
+from galfit_sr.terminal import ProgressDisplay, format_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7805, "2 h 10 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_plain_lines_without_a_terminal(clock):
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, force_terminal=False)) as progress:
+        progress("first answer", None, "")
+        clock[0] += 3
+        progress("sampling", 0.0, "0 calls")
+        clock[0] += 1
+        progress("sampling", 0.1, "too soon for another line")
+        clock[0] += 29
+        progress("sampling", 0.25, "900 calls [of many]")
+    assert stream.getvalue().splitlines() == [
+        "first answer",
+        "sampling, 0 %, 0 calls",
+        "sampling, 25 %, about 1 min 30 s left, 900 calls [of many]",
+    ]
+
+
+def test_a_bar_on_a_terminal():
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, force_terminal=True, width=120)) as progress:
+        progress("first answer", None, "")
+        progress("sampling", 0.25, "900 calls")
+    shown = stream.getvalue()
+    assert "first answer" in shown
+    assert "900 calls" in shown
+    assert "\x1b[" in shown
