@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from .analysis.run_folder import claim_folder, run_fingerprint, write_run
+from .analysis.run_folder import claim_folder, read_run, run_fingerprint, write_first_answer, write_run
 from .config import FitConfig, dumps
 from .files import write_text
-from .inference.fit import fit
+from .inference.checkpoint import clear
+from .inference.fit import FirstAnswer, fit, parameters_for, pose
 from .inference.results import Posterior
 from .maps import Observation
 from .model.galaxy import GalaxyModel
 from .model.grid import Canvas
 from .observations import mock_galaxy_path, read
-from .parameters import default_parameters
 
 Progress = Callable[[str, float | None, str], None]
 
@@ -61,7 +61,8 @@ def run_fit(
     model = GalaxyModel(
         config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
     )
-    parameters = config.apply(default_parameters(config.model.components))
+    parameters = config.apply(parameters_for(observation, config.model.components))
+    pose(observation, parameters=parameters, model=model, likelihood=config.likelihood)
     text = dumps(config.complete(parameters))
     claim_folder(
         folder,
@@ -70,7 +71,17 @@ def run_fit(
         overwrite=overwrite,
         galaxy=observation.name,
     )
+    if resume and (folder / "summary.json").is_file():
+        held = read_run(folder)
+        if held.posterior.converged:
+            return held.posterior, observation
     write_text(folder / "config.toml", text)
+
+    def announce(answer: FirstAnswer) -> None:
+        write_first_answer(folder, answer, observation)
+        for warning in answer.warnings:
+            progress("first answer", 1.0, warning)
+
     posterior = fit(
         observation,
         sampler=config.sampler,
@@ -81,7 +92,10 @@ def run_fit(
         out=folder,
         resume=resume,
         progress=progress,
+        announce=announce,
     )
     progress("report", None, "")
     write_run(folder, posterior, observation, model, text, command)
+    if posterior.converged:
+        clear(folder)
     return posterior, observation

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,7 +15,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
-from ..inference.results import Posterior
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.scene import kpc_per_arcsec
 from ..psf import PSF, ImagePSF
@@ -41,7 +41,22 @@ class Frame(NamedTuple):
     extent: tuple[float, float, float, float]
 
 
-def residuals(observation: Observation, posterior: Posterior) -> Maps:
+class Answer(Protocol):
+    """What can be drawn over the data: a posterior, or a first answer."""
+
+    @property
+    def binned_maps(self) -> Maps:
+        """The model as the data see it, (n, n) each."""
+
+    @property
+    def reduced_chi2(self) -> Mapping[str, float]:
+        """Per available map."""
+
+    def best_values(self) -> dict[str, float]:
+        """Name -> value of every parameter of the model."""
+
+
+def residuals(observation: Observation, posterior: Answer) -> Maps:
     """(data - model) / error, (n, n) each; NaN where there are no data."""
     planes = zip(observation.values, observation.errors, observation.good, posterior.binned_maps, strict=True)
     return Maps(
@@ -52,7 +67,7 @@ def residuals(observation: Observation, posterior: Posterior) -> Maps:
     )
 
 
-def maps_figure(observation: Observation, posterior: Posterior) -> Figure:
+def maps_figure(observation: Observation, posterior: Answer) -> Figure:
     """One row per available map: data, model at the best sample, residual in standard deviations.
 
     Pixels without data are grey. North is up and east to the left; the circle is the FWHM of the PSF, the cross the
@@ -162,7 +177,7 @@ def _compass(axis: Axes) -> None:
         )
 
 
-def _major_axis(axis: Axes, observation: Observation, posterior: Posterior, frame: Frame) -> None:
+def _major_axis(axis: Axes, observation: Observation, posterior: Answer, frame: Frame) -> None:
     values = posterior.best_values()
     if "position_angle" not in values:
         return

@@ -1,5 +1,6 @@
 """The folder of a run: what is written, who may write there, and how it is read back.
 
+first_answer.json the maximum a posteriori with Laplace's errors, there before the sampling starts
 run.json          which run this is (see `claim_folder`)
 config.toml       everything needed to repeat it
 posterior.nc      all samples (netCDF; `Posterior.load`, or ArviZ)
@@ -8,7 +9,7 @@ maps.fits         data, model, residual and error of every map, with world coord
 profiles.ecsv     radial profiles with their 68 % bands
 summary.json      the numbers
 report.html       all of it for people, in one file
-figures/*.png     the figures of the report
+figures/*.png     the figures of the report, and that of the first answer
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from matplotlib.figure import Figure
 from ..errors import InputError
 from ..files import write_bytes, write_failure, write_text
 from ..inference.derived import derived_summary
+from ..inference.fit import FirstAnswer
 from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
@@ -41,6 +43,7 @@ from .profiles import Profiles, from_ecsv, profile_bands, profiles_figure, to_ec
 from .report import report_html
 
 RESULTS = (
+    "first_answer.json",
     "config.toml",
     "posterior.nc",
     "observation.fits",
@@ -152,6 +155,28 @@ def write_run(
     mark = {"fingerprint": fingerprint, "galaxy": observation.name, "command": command}
     write_text(folder / "run.json", json.dumps(mark, indent=1) + "\n")
     write_report(folder, Run(posterior, observation, profiles, config_toml, command))
+
+
+def write_first_answer(folder: str | Path, answer: FirstAnswer, observation: Observation) -> None:
+    """Writes first_answer.json and figures/first_answer.png into a claimed folder.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    folder = Path(folder)
+    parameters = answer.problem.target.prior.parameters
+    content = {
+        "parameters": {
+            p.name: {"value": value, "error": error, "unit": p.unit}
+            for p, value, error in zip(parameters.free, answer.values, answer.errors, strict=True)
+        },
+        "modes": len(answer.modes),
+        "reduced_chi2": answer.reduced_chi2,
+        "warnings": answer.warnings,
+        "seconds": answer.seconds,
+    }
+    write_text(folder / "first_answer.json", json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+    write_bytes(folder / "figures" / "first_answer.png", _png(maps_figure(observation, answer), 130))
 
 
 def write_report(folder: str | Path, run: Run) -> Path:

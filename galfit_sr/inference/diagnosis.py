@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -34,7 +35,7 @@ def diagnose(posterior: Posterior, observation: Observation) -> tuple[str, ...]:
     """All warnings that are due, the gravest first; the notes that came with the data last."""
     return (
         *convergence(posterior),
-        *fit_quality(posterior, observation),
+        *unfit(posterior.reduced_chi2, observation),
         *prior_edges(posterior),
         *low_inclination(posterior),
         *separate_modes(posterior),
@@ -59,11 +60,11 @@ def convergence(posterior: Posterior) -> list[str]:
     return found
 
 
-def fit_quality(posterior: Posterior, observation: Observation) -> list[str]:
+def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[str]:
     """Maps whose reduced chi^2 is far from 1, given the number of data and the precision of any error estimate."""
     numbers = data_counts(observation)
     found = []
-    for name, chi2 in posterior.reduced_chi2.items():
+    for name, chi2 in reduced_chi2.items():
         number = numbers.get(name, 0)
         # In the logarithm, so that far below 1 is as far as far above, also for few data.
         allowed = max(CHI2_TOLERANCE, CHI2_SIGNIFICANCE * math.sqrt(2 / max(number, 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ _SCREENED = 1024
 _ROUGH_STEPS, _FINE_STEPS = 25, 100
 _KEEP_WITHIN = 30.0
 _SAME_MODE = 3.0
+_REFINED = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,10 +42,24 @@ class Mode:
         return self.log_posterior + 0.5 * log_determinant
 
 
+class Modes(NamedTuple):
+    """The modes of a posterior.
+
+    Attributes:
+        problem: the galaxy, cut opposite to the best mode (see `Problem.cut_opposite`).
+        modes: the best first.
+        calls: evaluations of the likelihood or its residuals, gradients not counted.
+    """
+
+    problem: Problem
+    modes: tuple[Mode, ...]
+    calls: int
+
+
 def find_modes(
-    problem: Problem, seed: int, starts: int = 12, progress: Callable[[str, float], None] | None = None
-) -> tuple[Problem, tuple[Mode, ...]]:
-    """The modes of a posterior, the best first, and the problem cut opposite to the best (see `Problem.cut_opposite`).
+    problem: Problem, seed: int, starts: int = 8, progress: Callable[[str, float | None, str], None] | None = None
+) -> Modes:
+    """The modes of a posterior, by searches from several starts.
 
     Draws from the prior are screened by their likelihood; the best, one after the other, start a trust-region
     Gauss-Newton search (SciPy's `least_squares`) in latent coordinates, where the prior is a quadratic term and no
@@ -53,33 +69,43 @@ def find_modes(
         problem: the galaxy.
         seed: of the draws.
         starts: number of searches.
-        progress: called with a phrase and the share that is done.
+        progress: called with a phrase, the share that is done and a few words.
     """
-    report = progress or (lambda phrase, share: None)
+    report = progress or (lambda phrase, share, words: None)
     target, rng = problem.target, np.random.default_rng(seed)
-    report("compiling", 0.0)
+    report("first answer", 0.0, "compiling")
     z = rng.standard_normal((_SCREENED, target.ndim))
     values = np.asarray(batch_log_likelihood(target, jnp.asarray(z, problem.arrays.shift.dtype), problem.arrays))
     rough = []
     for i, index in enumerate(np.argsort(-values)[:starts]):
-        report("first answer", (i + 1) / (starts + 2))
+        report("first answer", (i + 1) / (starts + 2), f"search {i + 1} of {starts}")
         theta = target.parameters(jnp.asarray(z[index], problem.arrays.shift.dtype), problem.arrays.shift)
         rough.append(_climb(problem.cut_opposite(theta), theta, _ROUGH_STEPS))
-    rough.sort(key=lambda found: -found[0])
-    best = [found for found in rough if found[0] > rough[0][0] - 20 * _KEEP_WITHIN][:4]
-    fine = sorted((_climb(problem.cut_opposite(t), t, _FINE_STEPS) for _, t in best), key=lambda found: -found[0])
-    problem = problem.cut_opposite(fine[0][1])
+    rough.sort(key=lambda found: -found.value)
+    near = [found for found in rough if found.value > rough[0].value - 20 * _KEEP_WITHIN][:_REFINED]
+    fine = [_climb(problem.cut_opposite(found.theta), found.theta, _FINE_STEPS) for found in near]
+    fine.sort(key=lambda found: -found.value)
+    problem = problem.cut_opposite(fine[0].theta)
     modes: list[Mode] = []
-    for value, theta in fine:
-        mode = _mode(problem, theta)
-        if value > fine[0][0] - _KEEP_WITHIN and not any(_same(mode, other) for other in modes):
+    for found in fine:
+        mode = _mode(problem, found.theta)
+        if found.value > fine[0].value - _KEEP_WITHIN and not any(_same(mode, other) for other in modes):
             modes.append(mode)
-    report("first answer", 1.0)
-    return problem, tuple(modes)
+    calls = _SCREENED + sum(found.calls for found in (*rough, *fine))
+    report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
+    return Modes(problem, tuple(modes), calls)
 
 
-def _climb(problem: Problem, theta: jax.Array, steps: int) -> tuple[float, jax.Array]:
-    """Log posterior (less the offset) and parameters of the maximum near `theta`."""
+class _Found(NamedTuple):
+    """Log posterior in z, up to a constant, parameters, and the calls it took to find them."""
+
+    value: float
+    theta: jax.Array
+    calls: int
+
+
+def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
+    """The maximum near `theta`."""
     target, arrays = problem.target, problem.arrays
     dtype = arrays.shift.dtype
 
@@ -91,7 +117,7 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> tuple[float, jax.A
 
     start = np.asarray(target.latent(theta, arrays.shift), dtype=np.float64)
     found = least_squares(residuals, start, jacobian, method="trf", x_scale=1.0, max_nfev=steps, ftol=1e-6, xtol=1e-6)
-    return -found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift)
+    return _Found(-found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift), found.nfev)
 
 
 def _mode(problem: Problem, theta: jax.Array) -> Mode:

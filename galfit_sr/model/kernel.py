@@ -110,7 +110,7 @@ def convolve(kernel: Kernel | None, plane: jax.Array) -> jax.Array:
 def scatter(kernel: Kernel, y: jax.Array, x: jax.Array, light: jax.Array, size: int) -> jax.Array:
     """Light (m, m) at a tensor grid of positions y, x (m,) [pixels], seen through the PSF: (size, size)."""
     pixels = jnp.arange(size, dtype=x.dtype)[:, None]
-    return _separable(_interpolate(kernel.table[:, 0], pixels - y), _interpolate(kernel.table[:, 1], pixels - x), light)
+    return _separable(_interpolate(kernel.table[:, 0], pixels - y[None, :]), _interpolate(kernel.table[:, 1], pixels - x[None, :]), light)
 
 
 def _separable(rows: jax.Array, columns: jax.Array, plane: jax.Array) -> jax.Array:

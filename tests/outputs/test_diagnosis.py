@@ -10,7 +10,7 @@ from galfit_sr.inference.diagnosis import (
     convergence,
     data_counts,
     diagnose,
-    fit_quality,
+    unfit,
     low_inclination,
     marginal_modes,
     prior_edges,
@@ -52,7 +52,7 @@ def test_few_effective_samples(posterior):
 @pytest.mark.parametrize(("chi2", "word"), [(3.0, "does not describe"), (0.3, "overestimated")])
 def test_reduced_chi2_is_flagged_on_both_sides(posterior, observation, chi2, word):
     posterior = dataclasses.replace(posterior, reduced_chi2={"brightness": 1.01, "velocity": chi2})
-    (warning,) = fit_quality(posterior, observation)
+    (warning,) = unfit(posterior.reduced_chi2, observation)
     assert word in warning
     assert f"velocity map is {chi2:.2f}" in warning
     assert "bins" in warning
@@ -62,16 +62,16 @@ def test_reduced_chi2_is_judged_by_the_number_of_data(posterior, observation):
     """5 sigma of ln(chi^2_nu) is 5 sqrt(2 / N): a factor 1.6 for 240 pixels, but 4.9 for 20."""
     off = dataclasses.replace(posterior, reduced_chi2={"brightness": 1.8})
     assert data_counts(observation)["brightness"] > 200
-    assert len(fit_quality(off, observation)) == 1
+    assert len(unfit(off.reduced_chi2, observation)) == 1
     few = np.zeros_like(observation.good.brightness)
     few[10:14, 10:15] = True
     small = dataclasses.replace(observation, good=observation.good._replace(brightness=few))
-    assert fit_quality(off, small) == []
+    assert unfit(off.reduced_chi2, small) == []
 
 
 def test_chi2_that_is_no_number_is_flagged(posterior, observation):
     off = dataclasses.replace(posterior, reduced_chi2={"brightness": float("nan")})
-    assert len(fit_quality(off, observation)) == 1
+    assert len(unfit(off.reduced_chi2, observation)) == 1
 
 
 def test_posterior_at_an_edge_of_its_prior(posterior):

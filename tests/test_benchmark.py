@@ -1,0 +1,67 @@
+"""The benchmark: complete, restores what it switches, and ready for people and for JSON."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from galfit_sr.analysis import benchmark as module
+from galfit_sr.analysis.benchmark import Setting, as_text, benchmark
+from galfit_sr.model.grid import Canvas
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(stages):
+    settings = (Setting("tiny pixel", Canvas(8, 0.5), "pixel", True), Setting("tiny", Canvas(8, 0.5), "point", False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LEAST_SECONDS", 0.0)
+        patch.setattr(module, "OVERSAMPLE", 3)
+        return benchmark(settings, lambda *stage: stages.append(stage))
+
+
+def test_every_combination_is_timed(result):
+    found = [(r["setting"], r["what"], r["precision"]) for r in result["rows"]]
+    expected = [
+        (setting, what, precision)
+        for precision in ("float32", "float64")
+        for setting, kinds in (("tiny pixel", ("maps", "likelihood", "gradient")), ("tiny", ("maps",)))
+        for what in kinds
+    ]
+    assert found == expected
+    assert all(r["single_ms"] > 0 and r["batched_ms"] > 0 for r in result["rows"])
+    # Tracing and compiling take much longer than running once.
+    assert all(1e3 * r["compile_s"] > r["single_ms"] for r in result["rows"])
+
+
+def test_the_yardstick_is_for_maps(result):
+    for row in result["rows"]:
+        if row["what"] == "maps":
+            assert row["speed_up"] == pytest.approx(row["plain_ms"] / row["single_ms"])
+        else:
+            assert row["plain_ms"] is row["speed_up"] is None
+
+
+def test_precision_is_as_before(result):
+    assert result["rows"]
+    assert jnp.result_type(float) == jnp.float64
+    assert jax.config.values["jax_enable_compilation_cache"] is True
+
+
+def test_output_for_programs_and_people(result):
+    assert json.loads(json.dumps(result)) == result
+    text = as_text(result)
+    lines = [line for line in text.splitlines() if "float32" in line or "float64" in line]
+    assert len(lines) == len(result["rows"])
+    assert f"{result['machine']['cores']} cores" in text
+
+
+def test_progress_ends_at_one(result, stages):
+    assert result["batch"] == 16
+    assert stages[-1][:2] == ("galfit_sr", 1.0)
+    assert all(0 <= fraction <= 1 for _, fraction, _ in stages)
