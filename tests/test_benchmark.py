@@ -10,6 +10,8 @@ from galfit_sr.analysis import benchmark as module
 from galfit_sr.analysis.benchmark import Setting, as_text, benchmark
 from galfit_sr.model.grid import Canvas
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stages():
@@ -56,8 +58,12 @@ def test_precision_is_as_before(result):
 def test_output_for_programs_and_people(result):
     assert json.loads(json.dumps(result)) == result
     text = as_text(result)
-    lines = [line for line in text.splitlines() if "float32" in line or "float64" in line]
+    lines = [line for line in text.splitlines() if "tiny" in line]
     assert len(lines) == len(result["rows"])
+    for line, row in zip(lines, result["rows"], strict=True):
+        assert row["what"] in line
+        assert row["precision"] in line
+        assert f"{row['single_ms']:.2f}" in line
     assert f"{result['machine']['cores']} cores" in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
-from .. import __version__
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
@@ -24,6 +24,7 @@ from .diagnosis import diagnose, unfit
 from .likelihood import LikelihoodSettings
 from .maximum import Mode, find_modes
 from .nested import Nested, NestedRun, run_nested
+from .pilot import broaden
 from .problem import Problem, make_problem, predict
 from .results import Posterior
 
@@ -68,7 +69,7 @@ class FirstAnswer:
 def parameters_for(
     observation: Observation, components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")
 ) -> Parameters:
-    """The default parameters for an observation: those of the model, and a free systemic velocity unless it is a mock."""
+    """The default parameters of a model, and with them a free systemic velocity unless the observation is a mock."""
     parameters = default_parameters(components)
     if observation.truth:
         return parameters.replace("systemic_velocity", value=float(observation.truth.get("systemic_velocity", 0.0)))
@@ -145,6 +146,11 @@ def fit(
         problem, modes, calls = answer.problem, answer.modes, answer.calls
         if announce is not None:
             announce(answer)
+        if sampler.start == "repartitioned":
+            if progress is not None:
+                progress("pilot chain", None, "")
+            modes, more = broaden(problem, modes, seed, sampler.walkers, sampler.walks)
+            calls += more
         if out is not None:
             save_modes(out, problem, modes, calls)
     else:
@@ -231,7 +237,7 @@ def _posterior(
         maps=maps,
         binned_maps=binned,
         data_fingerprint=observation.fingerprint(),
-        version=__version__,
+        version=version("galfit-sr"),
         log_evidence=run.log_evidence,
         log_evidence_error=run.log_evidence_error,
         information=run.information,

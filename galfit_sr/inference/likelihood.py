@@ -31,7 +31,7 @@ class LikelihoodSettings:
 
     kind: str = "gaussian"
     degrees_of_freedom: float = 4.0
-    weights: Maps = Maps(1.0, 1.0, 1.0, 1.0)
+    weights: Maps = dataclasses.field(default_factory=lambda: Maps(1.0, 1.0, 1.0, 1.0))
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

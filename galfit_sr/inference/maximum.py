@@ -38,8 +38,7 @@ class Mode:
     @property
     def log_evidence(self) -> float:
         """Laplace's approximation to the evidence of this mode, less the offset of the likelihood."""
-        sign, log_determinant = np.linalg.slogdet(2 * np.pi * self.covariance)
-        return self.log_posterior + 0.5 * log_determinant
+        return float(self.log_posterior + 0.5 * np.linalg.slogdet(2 * np.pi * self.covariance).logabsdet)
 
 
 class Modes(NamedTuple):

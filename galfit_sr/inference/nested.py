@@ -21,12 +21,11 @@ from scipy.special import ndtr
 from ..errors import InputError
 from .maximum import Mode
 from .problem import Problem, batch_log_likelihood, log_standard_normal
-from .proposal import Proposal, from_cube, log_density, make_proposal
-from .walk import random_walk, replicated, walkers_mesh
+from .proposal import from_cube, log_density, make_proposal
+from .walk import FIRST_SCALE, Kernel, make_kernel, steered
 
 STARTS = ("repartitioned", "prior")
 CHECKPOINT_SECONDS = 30.0
-_ACCEPTANCE = 0.25
 _CHUNK = 1024
 
 
@@ -48,7 +47,7 @@ class Nested:
     walks: int = 60
     dynamic: bool = False
     start: str = "repartitioned"
-    dlogz: float = 0.05
+    dlogz: float = 0.1
     walkers: int = 16
     max_seconds: float | None = None
     max_calls: int | None = None
@@ -93,10 +92,6 @@ class NestedRun:
     converged: bool
 
 
-class Progress:
-    """What a run tells while it goes on: called as `progress(phase, share, text)`."""
-
-
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
 
@@ -108,24 +103,17 @@ class Engine:
     for the same problem (see `_restore`): compiled functions never enter a checkpoint.
     """
 
-    def __init__(self, problem: Problem, proposal: Proposal, settings: Nested) -> None:
-        self.target, self.offset, self.settings = problem.target, problem.offset, settings
-        self.mesh = walkers_mesh()
-        devices = self.mesh.devices.size
-        if settings.walkers % devices:
-            raise InputError(f"walkers are {settings.walkers}; a multiple of the {devices} devices is needed")
-        self.proposal = proposal
-        self.shared = replicated((proposal, problem.arrays), self.mesh)
-        self.arrays = problem.arrays
+    def __init__(self, problem: Problem, kernel: Kernel) -> None:
+        self.problem, self.kernel = problem, kernel
         self.dtype = problem.arrays.shift.dtype
-        self.size = settings.walkers
+        self.size = kernel.walkers
 
     def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
         return _live_engine, ()
 
     def transform(self, u: np.ndarray) -> np.ndarray:
         """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the coordinate that chose the component."""
-        return np.append(from_cube(self.proposal, u), u[..., 0])
+        return np.append(from_cube(self.kernel.proposal, u), u[..., 0])
 
     def log_likelihood(self, v: np.ndarray) -> float:
         """log(L pi/q), offset included, of what `transform` gave."""
@@ -137,15 +125,16 @@ class Engine:
         size = 1 if m == 1 else _CHUNK
         padded = np.concatenate([z, np.repeat(z[:1], -m % size, axis=0)])
         found = [
-            np.asarray(batch_log_likelihood(self.target, jnp.asarray(chunk, self.dtype), self.arrays), np.float64)
+            batch_log_likelihood(self.problem.target, jnp.asarray(chunk, self.dtype), self.problem.arrays)
             for chunk in padded.reshape(-1, size, z.shape[1])
         ]
-        return np.concatenate(found)[:m] + self.offset - self.log_ratio(z)
+        return np.concatenate(found)[:m].astype(np.float64) + self.problem.offset - self.log_ratio(z)
 
     def log_ratio(self, z: np.ndarray) -> np.ndarray:
         """log(q/pi) of latent vectors (m, ndim)."""
-        z = jnp.asarray(z, self.dtype)
-        return np.asarray(jax.vmap(log_density, (None, 0))(self.proposal, z) - log_standard_normal(z), np.float64)
+        latent = jnp.asarray(z, self.dtype)
+        density = jax.vmap(log_density, (None, 0))(self.kernel.proposal, latent)
+        return np.asarray(density - log_standard_normal(latent), np.float64)
 
     def map(self, function: Callable[[Any], Any], arguments: Any) -> list[Any]:
         """What dynesty expects of a pool; the work of a queue was already done, in one call, by `Walks`."""
@@ -155,10 +144,10 @@ class Engine:
 class Walks(InternalSampler):
     """dynesty's door to the kernel: all walks of a queue run in one compiled call."""
 
-    def __init__(self, engine: Engine | None = None, **kwargs: Any) -> None:
+    def __init__(self, engine: Engine, **kwargs: Any) -> None:
         super().__init__(engine=engine, **kwargs)
         self.engine = engine
-        self.scale = 0.4
+        self.scale = FIRST_SCALE
         self.accepted, self.steps = 0.0, 0.0
         self._pending: list[float] = []
 
@@ -173,38 +162,29 @@ class Walks(InternalSampler):
         nested_sampler: Any = None,
     ) -> list[SamplerReturn]:
         """Runs the walks; dynesty's `sample` only hands over the results."""
-        engine, settings = self.engine, self.engine.settings
+        engine, kernel = self.engine, self.engine.kernel
         rng = np.random.default_rng(seeds[0])
         live = nested_sampler.live_v[:, :-1]
         above = np.flatnonzero(nested_sampler.live_logl > loglstar)
-        count = settings.walkers
-        start = live[rng.choice(above, count)]
-        first = rng.integers(len(live), size=(count, settings.walks))
-        second = (first + rng.integers(1, len(live), size=first.shape)) % len(live)
-        keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), count)
-        threshold = max(loglstar - engine.offset, float(np.finfo(engine.dtype).min))
-        walked = random_walk(
-            engine.target,
-            engine.mesh,
-            jnp.asarray(start, engine.dtype),
-            jnp.asarray(live[first] - live[second], engine.dtype),
-            jnp.asarray(threshold, engine.dtype),
-            jnp.asarray(self.scale, engine.dtype),
-            keys,
-            *engine.shared,
+        walked = kernel.run(
+            rng,
+            live[rng.choice(above, kernel.walkers)],
+            live,
+            threshold=loglstar - engine.problem.offset,
+            power=0.0,
+            scale=self.scale,
         )
-        z, values, accepted = (np.asarray(a, np.float64) for a in walked)
         return [
             SamplerReturn(
-                u=np.append(0.5, ndtr(z[i])),
-                v=np.append(z[i], 0.0),
-                logl=values[i] + engine.offset,
-                ncalls=settings.walks,
+                u=np.append(0.5, ndtr(z)),
+                v=np.append(z, 0.0),
+                logl=value + engine.problem.offset,
+                ncalls=kernel.calls,
                 evaluation_history=[],
-                tuning_info={"accepted": accepted[i]},
-                proposal_stats={"accepted": accepted[i]},
+                tuning_info={"accepted": accepted},
+                proposal_stats={"accepted": accepted},
             )
-            for i in range(count)
+            for z, value, accepted in zip(*walked, strict=True)
         ]
 
     @staticmethod
@@ -216,10 +196,9 @@ class Walks(InternalSampler):
         """Steers the steps towards an acceptance of a quarter."""
         self._pending.append(tuning_info["accepted"])
         self.accepted += tuning_info["accepted"]
-        self.steps += self.engine.settings.walks
+        self.steps += self.engine.kernel.walks
         if update:
-            rate = np.mean(self._pending) / self.engine.settings.walks
-            self.scale = float(np.clip(self.scale * np.exp(0.5 * (rate - _ACCEPTANCE) / _ACCEPTANCE), 1e-3, 2.0))
+            self.scale = steered(self.scale, float(np.mean(self._pending)) / self.engine.kernel.walks)
             self._pending.clear()
 
 
@@ -250,7 +229,7 @@ def run_nested(
     ndim = problem.target.ndim
     used = modes if settings.start == "repartitioned" else ()
     proposal = make_proposal(ndim, used, problem.arrays.shift.dtype)
-    engine = Engine(problem, proposal, settings)
+    engine = Engine(problem, make_kernel(problem, proposal, settings.walkers, settings.walks))
     watch = _Watch(settings, progress)
     options: dict[str, Any] = {"print_func": watch, "print_progress": True, "resume": False}
     if checkpoint is not None:
@@ -262,7 +241,7 @@ def run_nested(
             sampler = _restore(checkpoint, engine)
             options["resume"] = True
         else:
-            sampler = _start(engine, ndim, seed, options)
+            sampler = _start(engine, settings, seed, options)
         converged = True
         try:
             sampler.run_nested(**options, **_limits(settings))
@@ -276,8 +255,8 @@ def run_nested(
         return _collect(engine, sampler, converged)
 
 
-def _start(engine: Engine, ndim: int, seed: int, options: dict[str, Any]) -> Any:
-    settings = engine.settings
+def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any]) -> Any:
+    ndim = engine.problem.target.ndim
     rng = np.random.default_rng(seed)
     u = rng.random((settings.nlive, ndim + 1))
     v = np.array([engine.transform(row) for row in u])
@@ -294,9 +273,7 @@ def _start(engine: Engine, ndim: int, seed: int, options: dict[str, Any]) -> Any
     if settings.dynamic:
         options["live_points"] = live
         return dynesty.DynamicNestedSampler(engine.log_likelihood, engine.transform, ndim + 1, **common)
-    sampler = dynesty.NestedSampler(
-        engine.log_likelihood, engine.transform, ndim + 1, live_points=live, **common
-    )
+    sampler = dynesty.NestedSampler(engine.log_likelihood, engine.transform, ndim + 1, live_points=live, **common)
     # Walk from the first step on, instead of drawing from the whole of q first.
     sampler.update_bound_if_needed(-np.inf, force=True)
     return sampler

@@ -34,7 +34,7 @@ _CUBE_EDGE = 1e-7
 
 
 class Predictor(Protocol):
-    """Parameters in, four maps and their uncertainty out; full resolution and super-resolved look the same from here."""
+    """Parameters in, four maps and their uncertainty out, at full resolution or super-resolved: no matter from here."""
 
     def __call__(self, values: dict[str, jax.Array], scene: Scene) -> Prediction:
         """Pure, jittable; hashable and equal for equal settings, so that programs are shared."""
@@ -138,7 +138,7 @@ class Problem:
     offset: float
     observation: Observation
 
-    def cut_opposite(self, theta: np.ndarray) -> Problem:
+    def cut_opposite(self, theta: jax.Array | np.ndarray) -> Problem:
         """The same problem with periodic coordinates cut opposite to the values in `theta` (ndim,)."""
         u = self.target.prior.cube(jnp.asarray(theta, self.arrays.shift.dtype))
         shift = jnp.where(jnp.asarray(self.target.prior.periodic), u - 0.5, 0.0)

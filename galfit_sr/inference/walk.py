@@ -1,28 +1,34 @@
 """Constrained walks: the batched kernel that draws new live points.
 
-A walk has the density q of the `Proposal` as its stationary distribution, restricted to where L pi/q exceeds the
-threshold of the nested sampler. Walkers are independent and of fixed length, spread over all devices; on a CPU each
-device takes its walkers one after the other, elsewhere all at once.
+The stationary density of a walk is q (L pi/q)^power, restricted to where L pi/q exceeds a threshold; q is the density
+of the `Proposal`. Power 0 is the nested sampler's walk, power 1 without threshold a Markov chain in the posterior.
+Walkers are independent and of fixed length, spread over all devices; on a CPU each device takes its walkers one after
+the other, elsewhere all at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .problem import Arrays, Target, log_standard_normal
+from ..errors import InputError
+from .problem import Arrays, Problem, Target, log_standard_normal
 from .proposal import Proposal, log_density
 
 _LEAP_EVERY = 10
+ACCEPTANCE = 0.25
+FIRST_SCALE = 0.4
+_Tree = TypeVar("_Tree")
 
 
 class Walked(NamedTuple):
-    """Where the walkers ended, (w, ...).
+    """Where the walkers ended, (w, ...); JAX arrays inside the kernel, NumPy float64 outside.
 
     Attributes:
         z: (w, ndim) latent positions.
@@ -30,9 +36,78 @@ class Walked(NamedTuple):
         accepted: (w,) number of accepted steps.
     """
 
-    z: jax.Array
-    log_likelihood: jax.Array
-    accepted: jax.Array
+    z: Any
+    log_likelihood: Any
+    accepted: Any
+
+
+class Kernel(NamedTuple):
+    """The kernel bound to one galaxy and one proposal.
+
+    Attributes:
+        target: static half of the problem.
+        mesh: of `walkers_mesh`.
+        proposal, arrays: on every device.
+        walkers, walks: number of walkers and of steps, the shape of the compiled program.
+    """
+
+    target: Target
+    mesh: Mesh
+    proposal: Proposal
+    arrays: Arrays
+    walkers: int
+    walks: int
+
+    @property
+    def calls(self) -> int:
+        """Likelihoods per walker."""
+        return self.walks + 1
+
+    def run(
+        self,
+        rng: np.random.Generator,
+        start: np.ndarray,
+        pool: np.ndarray,
+        *,
+        threshold: float,
+        power: float,
+        scale: float,
+    ) -> Walked:
+        """Walks from `start` (w, ndim), with steps between random pairs out of `pool` (m, ndim); float64 results."""
+        dtype = self.arrays.shift.dtype
+        first = rng.integers(len(pool), size=(self.walkers, self.walks))
+        second = (first + rng.integers(1, len(pool), size=first.shape)) % len(pool)
+        walked = random_walk(
+            self.target,
+            self.mesh,
+            jnp.asarray(start, dtype),
+            jnp.asarray(pool[first] - pool[second], dtype),
+            jnp.asarray(max(threshold, float(jnp.finfo(dtype).min)), dtype),
+            jnp.asarray(power, dtype),
+            jnp.asarray(scale, dtype),
+            jax.random.split(jax.random.key(int(rng.integers(2**31))), self.walkers),
+            self.proposal,
+            self.arrays,
+        )
+        return Walked(*(np.asarray(a, np.float64) for a in walked))
+
+
+def make_kernel(problem: Problem, proposal: Proposal, walkers: int, walks: int) -> Kernel:
+    """The kernel for a problem, its arrays copied to every device.
+
+    Raises:
+        InputError: walkers cannot be spread evenly.
+    """
+    mesh = walkers_mesh()
+    if walkers % mesh.devices.size:
+        raise InputError(f"walkers are {walkers}; a multiple of the {mesh.devices.size} devices is needed")
+    proposal, arrays = replicated((proposal, problem.arrays), mesh)
+    return Kernel(problem.target, mesh, proposal, arrays, walkers, walks)
+
+
+def steered(scale: float, acceptance: float) -> float:
+    """The scale of the steps, moved towards an acceptance of a quarter."""
+    return float(np.clip(scale * np.exp(0.5 * (acceptance - ACCEPTANCE) / ACCEPTANCE), 1e-3, 2.0))
 
 
 def walkers_mesh() -> Mesh:
@@ -40,7 +115,7 @@ def walkers_mesh() -> Mesh:
     return Mesh(np.array(jax.devices()), ("walkers",))
 
 
-def replicated(tree, mesh: Mesh):
+def replicated(tree: _Tree, mesh: Mesh) -> _Tree:
     """The arrays of a tree, copied to every device once instead of at every call."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
@@ -50,7 +125,7 @@ def repartitioned_log_likelihood(target: Target, z: jax.Array, proposal: Proposa
     return target.latent_log_likelihood(z, arrays) + log_standard_normal(z) - log_density(proposal, z)
 
 
-def each(function, batch, *, at_once: bool):
+def each(function: Callable[[Any], _Tree], batch: Any, *, at_once: bool) -> _Tree:
     """Applies `function` along the leading axis: vectorised, or one by one (faster where caches are small)."""
     return jax.vmap(function)(batch) if at_once else jax.lax.map(function, batch)
 
@@ -62,6 +137,7 @@ def random_walk(
     start: jax.Array,
     steps: jax.Array,
     threshold: jax.Array,
+    power: jax.Array,
     scale: jax.Array,
     keys: jax.Array,
     proposal: Proposal,
@@ -76,13 +152,14 @@ def random_walk(
         steps: (w, s, ndim) differences of random pairs of live points: steps follow the shape of the live points, and
             between two modes every tenth, taken at full length, leaps from one to the other.
         threshold: scalar, of log(L pi/q) less the offset.
+        power: scalar, see above.
         scale: factor on the steps.
         keys: (w,) PRNG keys.
         proposal, arrays: replicated.
     """
     at_once = mesh.devices.flat[0].platform != "cpu"
 
-    def walk(batch, threshold, scale, proposal, arrays):
+    def walk(batch, threshold, power, scale, proposal, arrays):
         start, steps, key = batch
 
         def step(state, offered):
@@ -92,7 +169,8 @@ def random_walk(
             new = z + length * difference
             new_density = log_density(proposal, new)
             new_value = repartitioned_log_likelihood(target, new, proposal, arrays)
-            take = (new_value > threshold) & (jnp.log(chance) < new_density - density)
+            gain = new_density - density + power * jnp.where(jnp.isfinite(new_value), new_value - value, 0.0)
+            take = (new_value > threshold) & (jnp.log(chance) < gain)
             state = (
                 jnp.where(take, new, z),
                 jnp.where(take, new_value, value),
@@ -101,17 +179,16 @@ def random_walk(
             )
             return state, None
 
-        first = (start, threshold, log_density(proposal, start), jnp.zeros((), jnp.int32))
+        value = repartitioned_log_likelihood(target, start, proposal, arrays)
+        first = (start, value, log_density(proposal, start), jnp.zeros((), jnp.int32))
         count = steps.shape[0]
         chances = jax.random.uniform(key, (count,), start.dtype, minval=1e-30)
         (z, value, _, accepted), _ = jax.lax.scan(step, first, (steps, chances, jnp.arange(count)))
-        # A walk that never moved still stands on a live point, whose value the scan does not know.
-        value = jnp.where(accepted > 0, value, repartitioned_log_likelihood(target, z, proposal, arrays))
         return Walked(z, value, accepted)
 
     def shard(batch, *shared):
         return each(lambda one: walk(one, *shared), batch, at_once=at_once)
 
     split, whole = PartitionSpec("walkers"), PartitionSpec()
-    spread = jax.shard_map(shard, mesh=mesh, in_specs=(split, *[whole] * 4), out_specs=split, check_vma=False)
-    return spread((start, steps, keys), threshold, scale, proposal, arrays)
+    spread = jax.shard_map(shard, mesh=mesh, in_specs=(split, *[whole] * 5), out_specs=split, check_vma=False)
+    return spread((start, steps, keys), threshold, power, scale, proposal, arrays)

@@ -30,7 +30,7 @@ COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), 
 DARK = 1e-15
 """Surface brightness [L_sun/kpc^2] added everywhere: 20 magnitudes below any survey, and logarithms stay finite."""
 _SOFTENING = 1e-4
-_TINY = 1e-12
+_TINY = 1e-16
 _COLDEST = 1e-4
 
 

@@ -163,7 +163,9 @@ def assert_pixel_targets(values, canvas, psfs=(PHOTOMETRIC, KINEMATIC), oversamp
 
 @pytest.mark.parametrize("name", ["typical", *NASTY])
 def test_pixel_maps_of_hard_galaxies(name):
-    assert_pixel_targets({"typical": TYPICAL, **NASTY}[name], SMALL)
+    # A bulge of 1e12 M_sun in 0.1 kpc moves at 6000 km/s, where 25 parts are wrong by 0.3 km/s themselves.
+    parts = 49 if name == "steep-massive" else 25
+    assert_pixel_targets({"typical": TYPICAL, **NASTY}[name], SMALL, oversample=parts)
 
 
 @pytest.mark.parametrize("galaxy", range(6))

@@ -122,7 +122,10 @@ def test_float32_agrees_with_float64(fidelity):
         errors[0] *= math.log(10)
         errors[2:] /= high[2:]
         largest = errors.max((1, 2))
-        where = [dict(zip(NAMES, draw.tolist(), strict=True)) if a > b else w for a, b, w in zip(largest, worst, where, strict=True)]
+        where = [
+            dict(zip(NAMES, draw.tolist(), strict=True)) if a > b else w
+            for a, b, w in zip(largest, worst, where, strict=True)
+        ]
         worst = np.maximum(worst, largest)
     report = list(zip(MAP_NAMES, worst.tolist(), where, strict=True))
     assert worst[0] < 1e-4, report

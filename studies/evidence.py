@@ -1,0 +1,79 @@
+"""Does the evidence depend on how it was got? Two starts, walks twice as long, several seeds, on three mock galaxies.
+
+    python studies/evidence.py GALAXY [GALAXY...]      (bundled, two_modes, inclined)
+
+Appends one line per run to studies/results/evidence.jsonl. The other two galaxies are prior draws, made here with
+fixed seeds; `two_modes` has two maxima of the posterior that both hold weight.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import galfit_sr as gs
+from galfit_sr.inference.fit import pose
+from galfit_sr.inference.maximum import find_modes
+from galfit_sr.inference.nested import Nested, run_nested
+from galfit_sr.inference.pilot import broaden
+from galfit_sr.priors import Prior
+
+RESULTS = Path(__file__).parent / "results" / "evidence.jsonl"
+DRAWS = {"two_modes": 5, "inclined": 2}
+RUNS = (
+    Nested(walks=30),
+    Nested(walks=60),
+    Nested(walks=120),
+    Nested(start="prior", walks=60),
+    Nested(start="prior", walks=120),
+    Nested(start="prior", walks=240),
+)
+
+
+def galaxy(name: str) -> gs.Observation:
+    """The bundled mock, or a draw from the prior."""
+    if name == "bundled":
+        return gs.read(gs.mock_galaxy_path())
+    prior = Prior(gs.default_parameters())
+    drawn = prior.sample(jax.random.key(DRAWS[name]), 1)[0]
+    values = {k: float(v) for k, v in prior.parameters.complete(drawn).items()}
+    return gs.make_mock(values, model=gs.GalaxyModel(), seed=DRAWS[name], name=name)
+
+
+def main(names: list[str], runs: tuple[Nested, ...] = RUNS) -> None:
+    """Runs the study."""
+    for name in names:
+        problem, modes, _ = find_modes(pose(galaxy(name)), seed=1)
+        for settings in runs:
+            began = time.monotonic()
+            start, calls = modes, 0
+            if settings.start == "repartitioned":
+                start, calls = broaden(problem, modes, 1, settings.walkers, settings.walks)
+            run = run_nested(problem, start, settings, seed=1)
+            weights = np.exp(run.log_weights)
+            row = {
+                "galaxy": name,
+                "modes": len(modes),
+                "start": settings.start,
+                "walks": settings.walks,
+                "nlive": settings.nlive,
+                "log_evidence": round(run.log_evidence, 3),
+                "error": round(run.log_evidence_error, 3),
+                "information": round(run.information, 2),
+                "calls": run.calls + calls,
+                "seconds": round(time.monotonic() - began, 1),
+                "effective_samples": round(1 / np.sum(weights**2)),
+                "acceptance": round(run.acceptance, 3),
+            }
+            print(row, flush=True)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
