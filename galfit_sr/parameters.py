@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ class Parameter:
         prior: NumPyro distribution with a scalar event and an inverse cumulative distribution function (`icdf`).
         value: the fixed value.
         tied: name of the parameter whose value is used.
-        periodic: whether the two ends of the prior's range are the same point.
+        periodic: whether it is an angle [rad], the same after a whole turn.
     """
 
     name: str
@@ -58,11 +59,18 @@ class Parameter:
         """Whether the parameter is sampled."""
         return self.prior is not None
 
+    @property
+    def circle(self) -> tuple[float, float] | None:
+        """(lower end, period) if the prior's two ends are the same point, else None."""
+        if self.prior is None or not self.periodic:
+            return None
+        low, high = bounds(self.prior)
+        # Relative to a turn, what single precision leaves of pi.
+        return (low, high - low) if math.isclose(high - low, 2 * math.pi, rel_tol=1e-6) else None
+
     def signature(self) -> tuple:
         """A hashable stand-in that is equal for equal parameters (NumPyro distributions compare by identity)."""
-        leaves, structure = jax.tree_util.tree_flatten(self.prior)
-        numbers = tuple(float(x) for leaf in leaves for x in np.ravel(leaf))
-        return (self.name, type(self.prior), str(structure), numbers, self.value, self.tied, self.periodic)
+        return (self.name, distribution_signature(self.prior), self.value, self.tied, self.periodic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +105,16 @@ class Parameters:
                     f"parameter {p.name!r} is tied to {p.tied!r}; allowed are free or fixed parameters of the model"
                 )
 
+    @cached_property
     def signature(self) -> tuple:
-        """Hashable content."""
+        """Hashable content; kept, since every call of a compiled program asks for it."""
         return (tuple(p.signature() for p in self.items), self.orders)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Parameters) and self.signature() == other.signature()
+        return isinstance(other, Parameters) and self.signature == other.signature
 
     def __hash__(self) -> int:
-        return hash(self.signature())
+        return hash(self.signature)
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.items)
@@ -128,6 +137,11 @@ class Parameters:
     def names(self) -> tuple[str, ...]:
         """Names of the free parameters, in the order of the flat vector."""
         return tuple(p.name for p in self.free)
+
+    @property
+    def priors(self) -> tuple[dist.Distribution, ...]:
+        """Priors of the free parameters, in the order of the flat vector, as if there were no orders."""
+        return tuple(p.prior for p in self.items if p.prior is not None)
 
     @property
     def ndim(self) -> int:
@@ -177,6 +191,19 @@ class Parameters:
             if not np.isfinite(value):
                 raise InputError(f"{name} = {value}; a finite number is needed")
         return vector
+
+
+def bounds(distribution: dist.Distribution) -> tuple[float, float]:
+    """Lower and upper end of a prior's support, infinite where it has none."""
+    support = distribution.support
+    return float(getattr(support, "lower_bound", -math.inf)), float(getattr(support, "upper_bound", math.inf))
+
+
+def distribution_signature(distribution: dist.Distribution | None) -> tuple:
+    """A hashable stand-in that is equal for equal distributions."""
+    leaves, structure = jax.tree_util.tree_flatten(distribution)
+    numbers = tuple(float(x) for leaf in leaves for x in np.ravel(leaf))
+    return (type(distribution), str(structure), numbers)
 
 
 def unknown_name(name: str, known: list[str], kind: str) -> str:

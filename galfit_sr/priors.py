@@ -13,7 +13,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from .errors import InputError
-from .parameters import Order, Parameters
+from .parameters import Order, Parameters, bounds, distribution_signature
 
 _TABLE_SIZE = 4097
 
@@ -40,24 +40,22 @@ class Isotropic(dist.Distribution):
     @validate_sample
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Log density [1/rad]."""
-        return jnp.log(jnp.sin(value)) - jnp.log(jnp.cos(self.low) - jnp.cos(self.high))
+        low, high = self._ends()
+        return jnp.log(jnp.sin(value)) - jnp.log(2 * (high - low))
 
     def cdf(self, value: jax.Array) -> jax.Array:
-        """(cos low - cos i) / (cos low - cos high)."""
-        return (jnp.cos(self.low) - jnp.cos(value)) / (jnp.cos(self.low) - jnp.cos(self.high))
+        """(cos low - cos i) / (cos low - cos high), in sin^2(i/2), which keeps its digits near face-on."""
+        low, high = self._ends()
+        return (jnp.sin(jnp.clip(value, self.low, self.high) / 2) ** 2 - low) / (high - low)
 
     def icdf(self, q: jax.Array) -> jax.Array:
         """Inverse of `cdf`."""
-        return jnp.arccos(jnp.cos(self.low) + q * (jnp.cos(self.high) - jnp.cos(self.low)))
+        low, high = self._ends()
+        # Next to 0 and pi the slope is infinite; a margin far below any draw keeps gradients finite.
+        return 2 * jnp.arcsin(jnp.sqrt(jnp.clip(low + q * (high - low), 1e-12, 1 - 1e-7)))
 
-
-def bounds(distribution: dist.Distribution) -> tuple[float, float]:
-    """Lower and upper end of a prior's support, infinite where it has none."""
-    support = distribution.support
-    return tuple(
-        float(getattr(support, name, default))
-        for name, default in (("lower_bound", -math.inf), ("upper_bound", math.inf))
-    )
+    def _ends(self) -> tuple[float, float]:
+        return math.sin(self.low / 2) ** 2, math.sin(self.high / 2) ** 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,23 +63,28 @@ class Prior:
     """Joint prior of the free parameters: independent, but for the orders between some of them.
 
     An order `smaller` < `larger` restricts the product of the priors to the allowed region, exactly: the larger one is
-    drawn from its marginal, density proportional to p(x) prod_j F_j(x), and each smaller one from its own prior cut at x.
-    With one uniform prior for all n+1 this is x = lo + (hi-lo) u^(1/(n+1)).
+    drawn from its marginal, density proportional to p(x) prod_j F_j(x), and each smaller one from its own prior cut
+    at x. With one uniform prior for all n+1 this is x = lo + (hi-lo) u^(1/(n+1)).
 
     Raises:
-        InputError: an order that a fixed value contradicts, or that names tied parameters.
+        InputError: reversed bounds, an order that contradicts a fixed value or the priors, one that names tied
+            parameters, or two that share a parameter.
     """
 
     parameters: Parameters
+    _orders: tuple[_OrderedGroup, ...] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for p in self.parameters.free:
             low, high = bounds(p.prior)
             if not low < high:
                 raise InputError(f"prior of {p.name} has bounds [{low}, {high}]; the lower must be below the upper")
-        object.__setattr__(
-            self, "_orders", tuple(_OrderedGroup.make(self.parameters, o) for o in self.parameters.orders)
-        )
+        ordered = [name for order in self.parameters.orders for name in (*order.smaller, order.larger)]
+        for name in ordered:
+            if ordered.count(name) > 1:
+                raise InputError(f"orders name {name} {ordered.count(name)} times; once is allowed")
+        groups = tuple(_OrderedGroup.make(self.parameters, order) for order in self.parameters.orders)
+        object.__setattr__(self, "_orders", groups)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prior) and self.parameters == other.parameters
@@ -102,7 +105,7 @@ class Prior:
     @property
     def periodic(self) -> np.ndarray:
         """(ndim,) whether the coordinate wraps."""
-        return np.array([p.periodic for p in self.parameters.free])
+        return np.array([p.circle is not None for p in self.parameters.free])
 
     def transform(self, u: jax.Array) -> jax.Array:
         """Unit cube to parameters: uniform u gives draws from the prior.
@@ -113,14 +116,14 @@ class Prior:
         Returns:
             (..., ndim) in the units of the model. Differentiable.
         """
-        columns = [p.prior.icdf(u[..., i]) for i, p in enumerate(self.parameters.free)]
+        columns = [prior.icdf(u[..., i]) for i, prior in enumerate(self.parameters.priors)]
         for group in self._orders:
             group.transform(u, columns)
         return jnp.stack(columns, axis=-1)
 
     def cube(self, theta: jax.Array) -> jax.Array:
         """Inverse of `transform`, (..., ndim) to (..., ndim)."""
-        columns = [p.prior.cdf(theta[..., i]) for i, p in enumerate(self.parameters.free)]
+        columns = [prior.cdf(theta[..., i]) for i, prior in enumerate(self.parameters.priors)]
         for group in self._orders:
             group.cube(theta, columns)
         return jnp.stack(columns, axis=-1)
@@ -129,10 +132,10 @@ class Prior:
         """Normalised log density at (..., ndim); -inf outside the support."""
         total = jnp.zeros(theta.shape[:-1], theta.dtype)
         inside = jnp.ones(theta.shape[:-1], bool)
-        for i, p in enumerate(self.parameters.free):
-            low, high = bounds(p.prior)
+        for i, prior in enumerate(self.parameters.priors):
+            low, high = bounds(prior)
             inside &= (theta[..., i] >= low) & (theta[..., i] <= high)
-            total += p.prior.log_prob(jnp.clip(theta[..., i], low, high))
+            total += prior.log_prob(jnp.clip(theta[..., i], low, high))
         for group in self._orders:
             allowed, log_volume = group.restriction(theta)
             inside &= allowed
@@ -146,100 +149,108 @@ class Prior:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _OrderedGroup:
-    """One order, resolved: which columns are restricted, and the table of the larger one's marginal.
+    """One order, resolved.
 
-    `larger` and `smaller` are column indices of the free members. `floor` is the largest fixed smaller value, `ceiling`
-    the fixed larger one. `table` is (u, x) of the marginal distribution function, or None for the closed form.
+    Attributes:
+        priors: of all free parameters, without orders.
+        smaller: columns of the free smaller members.
+        larger: column of the larger one, or its value if it is fixed.
+        floor: the largest of the fixed smaller values, -inf without any.
+        table: distribution function of the larger one's marginal, (values, at which share of its own prior); None if
+            it is fixed or there is a closed form.
+        log_volume: log of the prior probability that the order holds.
     """
 
     priors: tuple[dist.Distribution, ...]
-    larger: int | None
     smaller: tuple[int, ...]
-    ceiling: float | None
+    larger: int | float
+    floor: float
     table: tuple[np.ndarray, np.ndarray] | None
-    span: tuple[float, float] | None
     log_volume: float
 
     @classmethod
     def make(cls, parameters: Parameters, order: Order) -> _OrderedGroup:
         members = [parameters[name] for name in (*order.smaller, order.larger)]
-        tied = [p.name for p in members if p.tied is not None]
-        if tied:
-            raise InputError(
-                f"{tied[0]} is tied and cannot be ordered; drop the order {order.smaller} < {order.larger}"
-            )
-        fixed = [p.value for p in members[:-1] if p.value is not None]
         larger = members[-1]
-        free = [p for p in members[:-1] if p.is_free]
-        columns = {p.name: i for i, p in enumerate(parameters.free)}
-        priors = tuple(p.prior for p in parameters.free)
-        smaller = tuple(columns[p.name] for p in free)
-        floor = max(fixed, default=-math.inf)
-        lowest = max([floor, *(bounds(p.prior)[0] for p in free)])
+        for p in members:
+            if p.tied is not None:
+                raise InputError(
+                    f"{p.name} is tied and cannot be ordered; drop the order {order.smaller} < {order.larger}"
+                )
+        column = {name: i for i, name in enumerate(parameters.names)}
+        smaller = tuple(column[p.name] for p in members[:-1] if p.is_free)
+        priors = parameters.priors
+        floor = max((p.value for p in members[:-1] if p.value is not None), default=-math.inf)
+        lowest = max([floor, *(bounds(priors[i])[0] for i in smaller)])
         if larger.value is not None:
             if lowest >= larger.value:
                 raise InputError(f"{larger.name} is fixed at {larger.value}, not above {lowest}, which its order needs")
-            volume = sum(float(jnp.log(p.prior.cdf(larger.value))) for p in free)
-            return cls(priors, None, smaller, larger.value, None, None, volume)
-        low, high = bounds(larger.prior)
+            volume = math.prod(float(priors[i].cdf(larger.value)) for i in smaller)
+            return cls(priors, smaller, larger.value, floor, None, math.log(volume))
+        own = priors[column[larger.name]]
+        low, high = bounds(own)
         if lowest >= high:
             raise InputError(f"prior of {larger.name} ends at {high}, not above {lowest}, which its order needs")
-        column = columns[larger.name]
-        same = all(isinstance(p.prior, dist.Uniform) and bounds(p.prior) == (low, high) for p in (*free, larger))
-        if same and floor <= low:
-            return cls(priors, column, smaller, None, None, (low, high), -math.log(len(free) + 1))
-        # No closed form: tabulate the marginal on the larger one's quantiles, float64 whatever the caller's default.
-        cut = float(larger.prior.cdf(max(lowest, low))) if np.isfinite(lowest) else 0.0
-        q = np.linspace(cut, 1.0, _TABLE_SIZE)
-        x = np.asarray(larger.prior.icdf(q), dtype=np.float64)
-        density = np.prod([np.asarray(p.prior.cdf(x), dtype=np.float64).clip(0, 1) for p in free], axis=0)
-        steps = np.diff(q) * (density[1:] + density[:-1]) / 2
+        alike = all(distribution_signature(priors[i]) == distribution_signature(own) for i in smaller)
+        if alike and floor <= low:
+            return cls(priors, smaller, column[larger.name], floor, None, -math.log(len(smaller) + 1))
+        # On the quantiles of the larger one's own prior, whose tails are then as exact as that prior is.
+        cut = float(own.cdf(lowest)) if lowest > low else 0.0
+        share = np.linspace(cut, 1.0, _TABLE_SIZE)
+        x = own.icdf(jnp.asarray(share))
+        density = np.ones(_TABLE_SIZE)
+        for i in smaller:
+            density *= np.clip(np.asarray(priors[i].cdf(x), dtype=np.float64), 0, 1)
+        steps = np.diff(share) * (density[1:] + density[:-1]) / 2
         volume = float(steps.sum())
         if not volume > 0:
             raise InputError(f"the order {order.smaller} < {order.larger} leaves no room in the priors")
         cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / volume
-        finite = np.isfinite(x)
-        return cls(priors, column, smaller, None, (cumulative[finite], x[finite]), None, math.log(volume))
+        return cls(priors, smaller, column[larger.name], floor, (cumulative, share), math.log(volume))
 
     def transform(self, u: jax.Array, columns: list[jax.Array]) -> None:
         """Overwrites the members' columns (prior draws) with ordered ones."""
-        if self.larger is None:
-            top = self.ceiling
-        else:
-            top = self._larger_icdf(u[..., self.larger])
-            columns[self.larger] = top
+        if isinstance(self.larger, int):
+            columns[self.larger] = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
+        top = self._top(columns)
         for i in self.smaller:
-            columns[i] = self.priors[i].icdf(u[..., i] * jnp.clip(self.priors[i].cdf(top), 0, 1))
+            prior = self.priors[i]
+            # Rounding must not lift a draw above the larger one.
+            columns[i] = jnp.minimum(prior.icdf(u[..., i] * jnp.clip(prior.cdf(top), 0, 1)), top)
 
     def cube(self, theta: jax.Array, columns: list[jax.Array]) -> None:
         """Overwrites the members' columns (independent distribution functions) with ordered ones."""
-        top = self.ceiling if self.larger is None else theta[..., self.larger]
+        top = self._top([theta[..., i] for i in range(theta.shape[-1])])
         for i in self.smaller:
             columns[i] = columns[i] / jnp.clip(self.priors[i].cdf(top), 1e-30, 1)
-        if self.larger is not None:
-            columns[self.larger] = self._larger_cdf(top)
+        if isinstance(self.larger, int):
+            columns[self.larger] = self._cumulative(columns[self.larger])
 
     def restriction(self, theta: jax.Array) -> tuple[jax.Array, float]:
         """Whether the order holds, and the log of the prior probability that it does."""
-        top = self.ceiling if self.larger is None else theta[..., self.larger]
-        allowed = jnp.ones(theta.shape[:-1], bool)
+        top = self._top([theta[..., i] for i in range(theta.shape[-1])])
+        allowed = jnp.broadcast_to(top >= self.floor, theta.shape[:-1])
         for i in self.smaller:
             allowed &= theta[..., i] <= top
-        if self.table is not None:
-            allowed &= top >= self.table[1][0]
         return allowed, self.log_volume
 
-    def _larger_icdf(self, u: jax.Array) -> jax.Array:
-        if self.table is not None:
-            cumulative, x = (jnp.asarray(a, u.dtype) for a in self.table)
-            return jnp.interp(u, cumulative, x)
-        low, high = self.span
-        # The root's slope is infinite at 0; a floor far below any draw keeps gradients finite.
-        return low + (high - low) * jnp.maximum(u, 1e-12) ** (1 / (len(self.smaller) + 1))
+    def _top(self, columns: list[jax.Array]) -> jax.Array:
+        """The larger one's values."""
+        if isinstance(self.larger, int):
+            return columns[self.larger]
+        return jnp.asarray(self.larger, jnp.result_type(*columns))
 
-    def _larger_cdf(self, x: jax.Array) -> jax.Array:
+    def _share(self, u: jax.Array) -> jax.Array:
+        """Distribution function of the larger one's own prior, where that of its marginal is u."""
         if self.table is not None:
-            cumulative, knots = (jnp.asarray(a, x.dtype) for a in self.table)
-            return jnp.interp(x, knots, cumulative)
-        low, high = self.span
-        return ((x - low) / (high - low)) ** (len(self.smaller) + 1)
+            cumulative, share = (jnp.asarray(a, u.dtype) for a in self.table)
+            return jnp.interp(u, cumulative, share)
+        # The root's slope is infinite at 0; a floor far below any draw keeps gradients finite.
+        return jnp.maximum(u, 1e-12) ** (1 / (len(self.smaller) + 1))
+
+    def _cumulative(self, share: jax.Array) -> jax.Array:
+        """Inverse of `_share`."""
+        if self.table is not None:
+            cumulative, shares = (jnp.asarray(a, share.dtype) for a in self.table)
+            return jnp.interp(share, shares, cumulative)
+        return share ** (len(self.smaller) + 1)

@@ -22,7 +22,7 @@ class GaussianPSF:
 
 @dataclasses.dataclass(frozen=True)
 class DoubleGaussianPSF:
-    """Two concentric circular Gaussians; `fwhm` and `fwhm_wide` in arcsec, `wide_fraction` of the light in the wider."""
+    """Concentric circular Gaussians, `fwhm` and `fwhm_wide` in arcsec; `wide_fraction` of the light is in the wider."""
 
     fwhm: float
     fwhm_wide: float

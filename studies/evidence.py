@@ -26,12 +26,9 @@ from galfit_sr.priors import Prior
 RESULTS = Path(__file__).parent / "results" / "evidence.jsonl"
 DRAWS = {"two_modes": 5, "inclined": 2}
 RUNS = (
-    Nested(walks=30),
     Nested(walks=60),
     Nested(walks=120),
-    Nested(start="prior", walks=60),
-    Nested(start="prior", walks=120),
-    Nested(start="prior", walks=240),
+    Nested(start="prior", nlive=100, walks=120),
 )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from ..inference.derived import QUANTITIES, derived_truth, derived_values
 from ..inference.results import Posterior
 from ..inference.statistics import unwrapped, wrap
-from ..inference.stored_parameters import circle
 
 # unit in the package -> (matplotlib's mathtext, HTML)
 _SYMBOLS = {
@@ -64,7 +63,7 @@ def parameter_columns(posterior: Posterior) -> list[Column]:
             continue
         truth = posterior.truth.get(parameter.name)
         columns.append(
-            _column(posterior, parameter.name, parameter.label, parameter.unit, values, truth, circle(parameter))
+            _column(posterior, parameter.name, parameter.label, parameter.unit, values, truth, parameter.circle)
         )
     return columns
 
@@ -104,7 +103,7 @@ def prior_columns(posterior: Posterior, draws: np.ndarray) -> list[np.ndarray]:
     shown = []
     quantities = {q.name: q for q in QUANTITIES}
     for parameter, column, values in zip(posterior.parameters.free, parameter_columns(posterior), draws.T, strict=True):
-        around = circle(parameter)
+        around = parameter.circle
         if parameter.name in IN_DEGREES:
             quantity = quantities[column.name]
             values, around = quantity.compute({parameter.name: values}), quantity.circle

@@ -16,7 +16,6 @@ import numpy as np
 from ..inference.derived import QUANTITIES, derived_summary
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
-from ..inference.stored_parameters import circle
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
 from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, pull, unit_html
@@ -153,7 +152,7 @@ def _parameter_table(posterior: Posterior) -> str:
     summary, derived = posterior.summary(), derived_summary(posterior)
     rows = []
     for parameter in posterior.parameters.free:
-        row, around, unit = summary[parameter.name], circle(parameter), parameter.unit
+        row, around, unit = summary[parameter.name], parameter.circle, parameter.unit
         description = parameter.description
         if parameter.name in IN_DEGREES:
             quantity = next(q for q in QUANTITIES if q.name == IN_DEGREES[parameter.name])

@@ -32,7 +32,8 @@ class StoredModes:
 
 
 def save_modes(folder: Path, problem: Problem, modes: tuple[Mode, ...], calls: int) -> None:
-    """Writes the modes into a run folder, atomically."""
+    """Writes the modes into a run folder, atomically; a checkpoint of earlier modes is removed first."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -58,5 +59,5 @@ def load_modes(folder: Path) -> StoredModes | None:
 
 def clear(folder: Path) -> None:
     """Removes the checkpoints of a finished run."""
-    for name in (CHECKPOINT, MODES):
+    for name in (CHECKPOINT, f"{CHECKPOINT}.tmp", MODES):
         (folder / name).unlink(missing_ok=True)

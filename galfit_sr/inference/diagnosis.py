@@ -13,7 +13,6 @@ from ..parameters import Parameter
 from ..priors import bounds
 from .results import Posterior
 from .statistics import quantiles, unwrapped
-from .stored_parameters import circle
 
 EDGE_WIDTH = 0.02
 """Share of the prior's range that counts as its edge."""
@@ -103,7 +102,7 @@ def prior_edges(posterior: Posterior) -> list[str]:
     weights = posterior.weights
     for parameter, column in zip(posterior.parameters.free, posterior.samples.T, strict=True):
         low, high = bounds(parameter.prior)
-        if parameter.periodic or not (math.isfinite(low) and math.isfinite(high)):
+        if parameter.circle is not None or not (math.isfinite(low) and math.isfinite(high)):
             continue
         width = EDGE_WIDTH * (high - low)
         for side, bound, near in (("lower", low, column < low + width), ("upper", high, column > high - width)):
@@ -136,7 +135,7 @@ def separate_modes(posterior: Posterior) -> list[str]:
         return []
     found = []
     for parameter, column in zip(posterior.parameters.free, posterior.samples.T, strict=True):
-        around = circle(parameter)
+        around = parameter.circle
         line = column if around is None else unwrapped(column, posterior.weights, around[1])
         modes = marginal_modes(line, posterior.weights, posterior.effective_sample_size)
         if len(modes) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import hashlib
 import time
 import warnings
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import dynesty
 import jax
 import jax.numpy as jnp
 import numpy as np
+from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 from dynesty.internal_samplers import InternalSampler, SamplerReturn
 from scipy.special import ndtr
 
@@ -26,6 +27,11 @@ from .walk import FIRST_SCALE, Kernel, make_kernel, steered
 
 STARTS = ("repartitioned", "prior")
 CHECKPOINT_SECONDS = 30.0
+_ENDING = {
+    DynamicSamplerStatesEnum.INBASEADDLIVE,
+    DynamicSamplerStatesEnum.INBATCHADDLIVE,
+    DynamicSamplerStatesEnum.BATCH_DONE,
+}
 _CHUNK = 1024
 
 
@@ -103,13 +109,18 @@ class Engine:
     for the same problem (see `_restore`): compiled functions never enter a checkpoint.
     """
 
-    def __init__(self, problem: Problem, kernel: Kernel) -> None:
+    def __init__(self, problem: Problem, kernel: Kernel, settings: Nested, seed: int) -> None:
         self.problem, self.kernel = problem, kernel
+        limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
+        digest = hashlib.sha256(repr((limitless, seed)).encode())
+        for leaf in jax.tree.leaves((problem.arrays, kernel.proposal)):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        self.mark = digest.hexdigest()
         self.dtype = problem.arrays.shift.dtype
         self.size = kernel.walkers
 
-    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
-        return _live_engine, ()
+    def __reduce__(self) -> tuple[Callable[[str], Engine], tuple[str]]:
+        return _live_engine, (self.mark,)
 
     def transform(self, u: np.ndarray) -> np.ndarray:
         """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the coordinate that chose the component."""
@@ -142,14 +153,19 @@ class Engine:
 
 
 class Walks(InternalSampler):
-    """dynesty's door to the kernel: all walks of a queue run in one compiled call."""
+    """dynesty's door to the kernel: all walks of a queue run in one compiled call.
+
+    While more than one in `walks` draws from q lies above the threshold, plain draws are cheaper than walks, and exact.
+    """
 
     def __init__(self, engine: Engine, **kwargs: Any) -> None:
         super().__init__(engine=engine, **kwargs)
         self.engine = engine
         self.scale = FIRST_SCALE
-        self.accepted, self.steps = 0.0, 0.0
+        self.accepted, self.walked = 0.0, 0
         self._pending: list[float] = []
+        self._drawing = True
+        self._drawn: list[SamplerReturn] = []
 
     def prepare_sampler(
         self,
@@ -161,29 +177,40 @@ class Walks(InternalSampler):
         loglikelihood: Any = None,
         nested_sampler: Any = None,
     ) -> list[SamplerReturn]:
-        """Runs the walks; dynesty's `sample` only hands over the results."""
-        engine, kernel = self.engine, self.engine.kernel
+        """Draws or walks; dynesty's `sample` only hands over the results."""
         rng = np.random.default_rng(seeds[0])
+        count = self.engine.kernel.walkers
+        while self._drawing:
+            self._drawn = [drawn for drawn in self._drawn if drawn.logl > loglstar]
+            if len(self._drawn) >= count:
+                ready, self._drawn = self._drawn[:count], self._drawn[count:]
+                return ready
+            self._drawn += self._draw(rng, loglstar)
+        return self._walk(rng, loglstar, nested_sampler)
+
+    def _draw(self, rng: np.random.Generator, loglstar: float) -> list[SamplerReturn]:
+        """One chunk of draws from q, those above the threshold; the last one if they have become too few."""
+        engine = self.engine
+        z = from_cube(engine.kernel.proposal, rng.random((_CHUNK, engine.problem.target.ndim + 1)))
+        values = engine.log_likelihoods(z)
+        above = np.flatnonzero(values > loglstar)
+        self._drawing = len(above) * engine.kernel.calls > _CHUNK
+        return [_returned(z[i], values[i], _CHUNK // len(above), None) for i in above]
+
+    def _walk(self, rng: np.random.Generator, loglstar: float, nested_sampler: Any) -> list[SamplerReturn]:
+        kernel, offset = self.engine.kernel, self.engine.problem.offset
         live = nested_sampler.live_v[:, :-1]
         above = np.flatnonzero(nested_sampler.live_logl > loglstar)
         walked = kernel.run(
             rng,
             live[rng.choice(above, kernel.walkers)],
             live,
-            threshold=loglstar - engine.problem.offset,
+            threshold=loglstar - offset,
             power=0.0,
             scale=self.scale,
         )
         return [
-            SamplerReturn(
-                u=np.append(0.5, ndtr(z)),
-                v=np.append(z, 0.0),
-                logl=value + engine.problem.offset,
-                ncalls=kernel.calls,
-                evaluation_history=[],
-                tuning_info={"accepted": accepted},
-                proposal_stats={"accepted": accepted},
-            )
+            _returned(z, value + offset, kernel.calls, {"accepted": accepted})
             for z, value, accepted in zip(*walked, strict=True)
         ]
 
@@ -196,10 +223,23 @@ class Walks(InternalSampler):
         """Steers the steps towards an acceptance of a quarter."""
         self._pending.append(tuning_info["accepted"])
         self.accepted += tuning_info["accepted"]
-        self.steps += self.engine.kernel.walks
+        self.walked += 1
         if update:
-            self.scale = steered(self.scale, float(np.mean(self._pending)) / self.engine.kernel.walks)
+            self.scale = steered(self.scale, self.engine.kernel.acceptance(np.array(self._pending)))
             self._pending.clear()
+
+
+def _returned(z: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
+    """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
+    return SamplerReturn(
+        u=np.append(0.5, ndtr(z)),
+        v=np.append(z, 0.0),
+        logl=value,
+        ncalls=calls,
+        evaluation_history=[],
+        tuning_info=tuning,
+        proposal_stats=tuning,
+    )
 
 
 def run_nested(
@@ -229,7 +269,8 @@ def run_nested(
     ndim = problem.target.ndim
     used = modes if settings.start == "repartitioned" else ()
     proposal = make_proposal(ndim, used, problem.arrays.shift.dtype)
-    engine = Engine(problem, make_kernel(problem, proposal, settings.walkers, settings.walks))
+    kernel = make_kernel(problem, proposal, settings.walkers, settings.walks)
+    engine = Engine(problem, kernel, settings, seed)
     watch = _Watch(settings, progress)
     options: dict[str, Any] = {"print_func": watch, "print_progress": True, "resume": False}
     if checkpoint is not None:
@@ -242,6 +283,7 @@ def run_nested(
             options["resume"] = True
         else:
             sampler = _start(engine, settings, seed, options)
+        watch.sampler = sampler
         converged = True
         try:
             sampler.run_nested(**options, **_limits(settings))
@@ -295,20 +337,27 @@ class _Watch:
     def __init__(self, settings: Nested, progress: Callable[[str, float, str], None] | None) -> None:
         self.settings, self.progress = settings, progress
         self.began = self.told = time.monotonic()
-        self.first: float | None = None
+        self.sampler: Any = None
 
     def __call__(self, results: Any, iteration: int, calls: int, **details: Any) -> None:
         now = time.monotonic()
+        # While dynesty adds its last live points it can neither be stopped nor resumed, and is about to end anyway.
+        ending = "add_live_it" in details or getattr(self.sampler, "internal_state", None) in _ENDING
+        if not ending:
+            self._stop_at_limits(now, calls)
+        if self.progress is None or now - self.told < 0.2:
+            return
+        self.told = now
+        text = f"{calls:,} calls"
+        if hasattr(results, "logz"):
+            text += f", log evidence {results.logz:.1f}"
+        self.progress("nested sampling", self._share(float(results.delta_logz), iteration), text)
+
+    def _stop_at_limits(self, now: float, calls: int) -> None:
         if self.settings.max_seconds is not None and now - self.began > self.settings.max_seconds:
             raise _OutOfBudget
         if self.settings.max_calls is not None and calls > self.settings.max_calls:
             raise _OutOfBudget
-        if self.progress is None or now - self.told < 0.2:
-            return
-        self.told = now
-        remaining = float(results.delta_logz)
-        text = f"{calls:,} calls, log evidence {results.logz:.1f}" if hasattr(results, "logz") else f"{calls:,} calls"
-        self.progress("nested sampling", self._share(remaining, iteration), text)
 
     def _share(self, remaining: float, iteration: int) -> float:
         """Share of the iterations: what is left of the evidence falls by 1/nlive per iteration once past the bulk."""
@@ -328,7 +377,8 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
     log_likelihood = results.logl + log_ratio
     evidence = float(results.logz[-1])
     walks = sampler.internal_sampler if hasattr(sampler, "internal_sampler") else sampler.sampler.internal_sampler
-    acceptance = walks.accepted / walks.steps if getattr(walks, "steps", 0) else float("nan")
+    walked = getattr(walks, "walked", 0)
+    acceptance = engine.kernel.acceptance(np.array(walks.accepted / walked)) if walked else float("nan")
     information = float(np.sum(np.exp(log_weights) * (log_likelihood - evidence)))
     return NestedRun(
         z,
@@ -347,15 +397,23 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
 _LIVE_ENGINE: ContextVar[Engine] = ContextVar("engine of the run being restored")
 
 
-def _live_engine() -> Engine:
-    return _LIVE_ENGINE.get()
+def _live_engine(mark: str) -> Engine:
+    engine = _LIVE_ENGINE.get()
+    if engine.mark != mark:
+        raise InputError("the checkpoint is of another run, with other data, settings or seed; resume it with its own")
+    return engine
 
 
 def _restore(checkpoint: Path, engine: Engine) -> Any:
     token = _LIVE_ENGINE.set(engine)
     try:
         return dynesty.NestedSampler.restore(str(checkpoint), pool=engine)
-    except (pickle.UnpicklingError, EOFError, AttributeError, KeyError, RuntimeError, ImportError) as error:
-        raise InputError(f"{checkpoint} is not a checkpoint of this version ({error}); start over without it") from None
+    except InputError:
+        raise
+    except Exception:
+        # Damaged bytes can make unpickling fail in any way.
+        raise InputError(
+            f"{checkpoint} cannot be read as a checkpoint of this version; start over without it"
+        ) from None
     finally:
         _LIVE_ENGINE.reset(token)

@@ -51,7 +51,7 @@ def broaden(
                 for group in np.split(chains, groups)
             ]
             chains = np.concatenate([w.z for w in walked])
-            scale = steered(scale, float(np.mean([w.accepted for w in walked])) / walks)
+            scale = steered(scale, kernel.acceptance(np.concatenate([w.accepted for w in walked])))
             pool = np.concatenate([pool[len(chains) :], chains])
             if step >= _BURN_IN:
                 kept.append(chains)

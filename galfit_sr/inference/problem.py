@@ -145,9 +145,7 @@ class Problem:
         return dataclasses.replace(self, arrays=self.arrays._replace(shift=shift))
 
 
-def make_problem(
-    observation: Observation, prior: Prior, model: GalaxyModel, settings: LikelihoodSettings
-) -> Problem:
+def make_problem(observation: Observation, prior: Prior, model: GalaxyModel, settings: LikelihoodSettings) -> Problem:
     """A problem with the full-resolution predictor.
 
     Raises:

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from .maximum import Mode
 
-WIDENINGS = ((1.5, 0.4), (2.5, 0.35), (5.0, 0.25))
+WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
 """Factor on the standard deviations of a mode, and its share of the mode's weight."""
 PRIOR_SHARE = 0.05
 _MOST_MODES = 4

@@ -15,7 +15,6 @@ from ..maps import Maps
 from ..parameters import Parameters
 from . import arviz_io
 from .statistics import describe, effective_sample_size
-from .stored_parameters import circle
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +130,7 @@ class Posterior:
         """
         table = {}
         for parameter, column in zip(self.parameters.free, self.samples.T, strict=True):
-            row: dict[str, Any] = describe(column, self.weights, circle(parameter))._asdict()
+            row: dict[str, Any] = describe(column, self.weights, parameter.circle)._asdict()
             row["unit"] = parameter.unit
             if parameter.name in self.truth:
                 row["truth"] = float(self.truth[parameter.name])

@@ -12,7 +12,6 @@ import numpyro.distributions as dist
 
 from ..errors import InputError
 from ..parameters import Order, Parameter, Parameters
-from ..priors import bounds
 
 # A file may come from anybody: only these packages are searched for the distribution it names.
 _TRUSTED = ("numpyro.distributions", "galfit_sr")
@@ -54,14 +53,6 @@ def from_json(text: str) -> Parameters:
         items.append(Parameter(**{**item, "prior": prior}))
     orders = tuple(Order(tuple(o["smaller"]), o["larger"]) for o in content["orders"])
     return Parameters(tuple(items), orders)
-
-
-def circle(parameter: Parameter) -> tuple[float, float] | None:
-    """(low, period) of a free periodic parameter, else None."""
-    if not parameter.periodic or not parameter.is_free:
-        return None
-    low, high = bounds(parameter.prior)
-    return low, high - low
 
 
 def _describe(name: str, prior: dist.Distribution) -> dict[str, Any]:

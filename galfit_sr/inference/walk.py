@@ -33,7 +33,7 @@ class Walked(NamedTuple):
     Attributes:
         z: (w, ndim) latent positions.
         log_likelihood: (w,) of L pi/q, less the offset of L.
-        accepted: (w,) number of accepted steps.
+        accepted: (w,) number of accepted steps, leaps not counted.
     """
 
     z: Any
@@ -62,6 +62,10 @@ class Kernel(NamedTuple):
     def calls(self) -> int:
         """Likelihoods per walker."""
         return self.walks + 1
+
+    def acceptance(self, accepted: np.ndarray) -> float:
+        """Mean share of the steps, leaps not counted, that were accepted."""
+        return float(np.mean(accepted)) / (self.walks - self.walks // _LEAP_EVERY)
 
     def run(
         self,
@@ -165,8 +169,8 @@ def random_walk(
         def step(state, offered):
             z, value, density, accepted = state
             difference, chance, number = offered
-            length = jnp.where(number % _LEAP_EVERY == _LEAP_EVERY - 1, 1.0, scale)
-            new = z + length * difference
+            leap = number % _LEAP_EVERY == _LEAP_EVERY - 1
+            new = z + jnp.where(leap, 1.0, scale) * difference
             new_density = log_density(proposal, new)
             new_value = repartitioned_log_likelihood(target, new, proposal, arrays)
             gain = new_density - density + power * jnp.where(jnp.isfinite(new_value), new_value - value, 0.0)
@@ -175,7 +179,7 @@ def random_walk(
                 jnp.where(take, new, z),
                 jnp.where(take, new_value, value),
                 jnp.where(take, new_density, density),
-                accepted + (take & (length == scale)),
+                accepted + (take & ~leap),
             )
             return state, None
 

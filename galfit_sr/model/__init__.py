@@ -1,0 +1,1 @@
+"""From the parameters of a galaxy to its maps."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -143,7 +145,8 @@ class GalaxyModel:
         )
         u = jnp.asarray(h * tensor.u, kpc.dtype)
 
-        def through(kernel: Kernel, plane: int) -> jax.Array:
+        def through(kernel: Kernel | None, plane: int) -> jax.Array:
+            assert kernel is not None, "the source grid has refused a scene without PSF"
             smooth, between, central = jnp.split(sources[plane], (x.size * y.size, x.size * y.size + u.size**2))
             between = hand_over(polar, central, between.reshape(square))
             near = scatter(kernel, centre[1] + u, centre[0] + u, between, self.canvas.size)
@@ -160,12 +163,13 @@ class GalaxyModel:
         softening: jax.Array,
         weight: jax.Array,
     ) -> tuple[jax.Array, ...]:
-        """Light, mass, light * v and light * (sigma^2 + v^2) before the PSF, at positions in kpc, times a weight; flat."""
+        """Light, mass, light * v, light * (sigma^2 + v^2) before the PSF, times a weight, at positions [kpc]; flat."""
         x, y, softening, weight = jax.lax.optimization_barrier((x, y, softening, weight))
         geometry = deproject(values, x, y, softening)
         radius = geometry.disc_radius
-        squared = sum(c.circular_velocity_squared(values, radius, scene.critical_density) for c in self._parts)
-        light, mass, first, second = 0.0, 0.0, 0.0, 0.0
+        density = scene.critical_density
+        squared = reduce(add, (c.circular_velocity_squared(values, radius, density) for c in self._parts))
+        light = mass = first = second = jnp.zeros_like(radius)
         for component in self._stars:
             tracer = component.tracer(values, geometry, squared)
             # The weight goes first: next to a cusp the moments alone would overflow float32.
@@ -197,11 +201,12 @@ class GalaxyModel:
             if isinstance(component, StellarComponent):
                 light = component.face_on_density(values, radius) / values[f"ml_{component.name}"]
                 profiles[component.name]["surface_brightness"] = light
-        kinds = {
-            "circular_velocity": jnp.sqrt(sum(p["circular_velocity"] ** 2 for p in profiles.values())),
-            "surface_brightness": sum(p.get("surface_brightness", 0.0) for p in profiles.values()),
+        shining = [p["surface_brightness"] for p in profiles.values() if "surface_brightness" in p]
+        total = {
+            "circular_velocity": jnp.sqrt(reduce(add, (p["circular_velocity"] ** 2 for p in profiles.values()))),
+            "surface_brightness": reduce(add, shining),
         }
-        return {**profiles, "total": kinds}
+        return {**profiles, "total": total}
 
 
 def _seen(scene: Scene, through: Callable[[Kernel | None, int], jax.Array]) -> Planes:

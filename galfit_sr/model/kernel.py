@@ -6,6 +6,8 @@ quadrature. Any other kernel is the singular value decomposition of its image.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -17,10 +19,11 @@ from scipy.special import erf, roots_genlaguerre
 from ..psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
 
 STEPS = 16
-"""Samples of a tabulated kernel per pixel; cubic interpolation is then good to 1e-6 of the peak for sigma >= 1 pixel."""
+"""Samples of a tabulated kernel per pixel: cubic interpolation is good to 1e-6 of the peak for sigma >= 1 pixel."""
 _MOFFAT_TERMS = 10
 _IMAGE_TOLERANCE = 1e-5
 _FWHM = 2 * np.sqrt(2 * np.log(2))
+Array = jax.Array | np.ndarray
 
 
 class Kernel(NamedTuple):
@@ -32,9 +35,9 @@ class Kernel(NamedTuple):
             pixel, symmetric about the middle.
     """
 
-    rows: jax.Array
-    columns: jax.Array
-    table: jax.Array
+    rows: Array
+    columns: Array
+    table: Array
 
 
 def make_kernel(psf: PSF, pixel_scale: float, offsets: np.ndarray, integrate: bool) -> Kernel:
@@ -110,19 +113,20 @@ def convolve(kernel: Kernel | None, plane: jax.Array) -> jax.Array:
 def scatter(kernel: Kernel, y: jax.Array, x: jax.Array, light: jax.Array, size: int) -> jax.Array:
     """Light (m, m) at a tensor grid of positions y, x (m,) [pixels], seen through the PSF: (size, size)."""
     pixels = jnp.arange(size, dtype=x.dtype)[:, None]
-    return _separable(_interpolate(kernel.table[:, 0], pixels - y[None, :]), _interpolate(kernel.table[:, 1], pixels - x[None, :]), light)
+    rows, columns = (_interpolate(kernel.table[:, i], pixels - at[None, :]) for i, at in enumerate((y, x)))
+    return _separable(rows, columns, light)
 
 
-def _separable(rows: jax.Array, columns: jax.Array, plane: jax.Array) -> jax.Array:
+def _separable(rows: Array, columns: Array, plane: jax.Array) -> jax.Array:
     # Full precision: accelerators would otherwise multiply with ten bits.
     return jnp.einsum("kng,gh,kmh->nm", rows, plane, columns, precision=jax.lax.Precision.HIGHEST)
 
 
-def _interpolate(table: jax.Array, offsets: jax.Array) -> jax.Array:
+def _interpolate(table: Array, offsets: jax.Array) -> jax.Array:
     """Cubic interpolation of (K, T) tabulated kernels at (n, m) offsets in pixels -> (K, n, m)."""
     middle = (table.shape[1] - 1) // 2
     position = jnp.clip(offsets * STEPS + middle, 1, table.shape[1] - 3.001)
     index = jax.lax.stop_gradient(jnp.floor(position)).astype(jnp.int32)
     f = position - index
     weights = (-f * (f - 1) * (f - 2) / 6, (f * f - 1) * (f - 2) / 2, -f * (f + 1) * (f - 2) / 2, f * (f * f - 1) / 6)
-    return sum(w * table[:, index + i] for i, w in enumerate(weights, start=-1))
+    return reduce(add, (w[None] * table[:, index + i] for i, w in enumerate(weights, start=-1)))

@@ -62,7 +62,6 @@ def polar_points() -> PolarPoints:
     weight = weight * _GRADING * v ** (_GRADING - 1) * _INNER_EDGE * radius * (2 * np.pi / _ANGLES)
     weight = weight * np.exp(_log_inner(radius**2)) * _outer(radius**2)
     angle = 2 * np.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
-    x, y = np.outer(radius, np.cos(angle)), np.outer(radius, np.sin(angle))
     x, y = np.outer(radius, np.cos(angle)).ravel(), np.outer(radius, np.sin(angle)).ravel()
     return PolarPoints(x, y, np.repeat(weight, _ANGLES), _onto_tensor(y), _onto_tensor(x))
 
@@ -86,7 +85,7 @@ def near_points(tensor: TensorPoints, polar: PolarPoints) -> tuple[np.ndarray, n
 
 
 def hand_over(polar: PolarPoints, central: jax.Array, between: jax.Array) -> jax.Array:
-    """Adds the light (m,) of the polar points to that of the tensor's (u, u), so that it looks equal through any PSF."""
+    """Adds the light (m,) of the polar points to the tensor's (u, u), so that it looks equal through any PSF."""
     rows, columns = jnp.asarray(polar.rows, central.dtype), jnp.asarray(polar.columns, central.dtype)
     light = jnp.matmul(rows * central[None, :], columns.T, precision=jax.lax.Precision.HIGHEST)
     inner = slice(_PANELS[0][2], _PANELS[0][2] + _PANELS[1][2])

@@ -12,9 +12,9 @@ from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 
 from ..errors import InputError
+from ..psf import PSF, ImagePSF
 from .grid import Canvas
 from .kernel import Kernel, gaussians, make_kernel
-from ..psf import PSF, ImagePSF
 
 COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 MARGIN = 6.0

@@ -1,7 +1,8 @@
 """Universal functions of radius as Chebyshev series in a stretched logarithm: no gathers, cheap derivatives.
 
-A bulge's function F(s) over many decades is written log F = sum_k c_k T_k(t), with ln s = X sinh(b t)/sinh(b). The stretch puts
-the resolution where the profiles bend (s near 1); outside [exp(-X), exp(X)] they are continued as power laws.
+A bulge's function F(s) over many decades is written log F = sum_k c_k T_k(t), with ln s = X sinh(b t)/sinh(b). The
+stretch puts the resolution where the profiles bend (s near 1); outside [exp(-X), exp(X)] they are continued as power
+laws.
 Coefficients are computed once by `python -m galfit_sr.model.tables` and shipped.
 """
 
@@ -38,7 +39,7 @@ def stretch(log_s: jax.Array) -> tuple[jax.Array, jax.Array]:
     return t, log_s - inside
 
 
-def clenshaw(coefficients: list[jax.Array] | np.ndarray, t: jax.Array) -> jax.Array:
+def clenshaw(coefficients: jax.Array | np.ndarray, t: jax.Array) -> jax.Array:
     """Sum of c_k T_k(t), unrolled so that it fuses with its neighbours."""
     last, before = jnp.zeros_like(t), jnp.zeros_like(t)
     for c in list(coefficients)[:0:-1]:

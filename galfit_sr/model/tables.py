@@ -93,4 +93,4 @@ def make() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(Path(__file__).with_name("tables.npz"), **make())
+    np.savez(Path(__file__).with_name("tables.npz"), allow_pickle=False, **make())

@@ -176,7 +176,7 @@ def test_pixel_maps_of_prior_draws(galaxy):
 @pytest.mark.slow
 @pytest.mark.parametrize("galaxy", range(30))
 def test_pixel_maps_of_more_prior_draws(galaxy):
-    assert_pixel_targets(draws_with_resolved_bulges(4, 30)[galaxy], FULL)
+    assert_pixel_targets(draws_with_resolved_bulges(4, 30)[galaxy], SMALL)
 
 
 @pytest.mark.parametrize(
