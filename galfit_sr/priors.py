@@ -54,8 +54,8 @@ class Isotropic(dist.Distribution):
         # Next to 0 and pi the slope is infinite; a margin far below any draw keeps gradients finite.
         return 2 * jnp.arcsin(jnp.sqrt(jnp.clip(low + q * (high - low), 1e-12, 1 - 1e-7)))
 
-    def _ends(self) -> tuple[float, float]:
-        return math.sin(self.low / 2) ** 2, math.sin(self.high / 2) ** 2
+    def _ends(self) -> tuple[jax.Array, jax.Array]:
+        return jnp.sin(self.low / 2) ** 2, jnp.sin(self.high / 2) ** 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,7 +154,8 @@ class _OrderedGroup:
     Attributes:
         priors: of all free parameters, without orders.
         smaller: columns of the free smaller members.
-        larger: column of the larger one, or its value if it is fixed.
+        larger: column of the larger one, None if it is fixed.
+        ceiling: the larger one's fixed value, else infinite.
         floor: the largest of the fixed smaller values, -inf without any.
         table: distribution function of the larger one's marginal, (values, at which share of its own prior); None if
             it is fixed or there is a closed form.
@@ -163,7 +164,8 @@ class _OrderedGroup:
 
     priors: tuple[dist.Distribution, ...]
     smaller: tuple[int, ...]
-    larger: int | float
+    larger: int | None
+    ceiling: float
     floor: float
     table: tuple[np.ndarray, np.ndarray] | None
     log_volume: float
@@ -174,9 +176,7 @@ class _OrderedGroup:
         larger = members[-1]
         for p in members:
             if p.tied is not None:
-                raise InputError(
-                    f"{p.name} is tied and cannot be ordered; drop the order {order.smaller} < {order.larger}"
-                )
+                raise InputError(f"{p.name} is tied and cannot be ordered; drop the order below {order.larger}")
         column = {name: i for i, name in enumerate(parameters.names)}
         smaller = tuple(column[p.name] for p in members[:-1] if p.is_free)
         priors = parameters.priors
@@ -186,14 +186,14 @@ class _OrderedGroup:
             if lowest >= larger.value:
                 raise InputError(f"{larger.name} is fixed at {larger.value}, not above {lowest}, which its order needs")
             volume = math.prod(float(priors[i].cdf(larger.value)) for i in smaller)
-            return cls(priors, smaller, larger.value, floor, None, math.log(volume))
+            return cls(priors, smaller, None, larger.value, floor, None, _log_volume(volume, larger.name))
         own = priors[column[larger.name]]
         low, high = bounds(own)
         if lowest >= high:
             raise InputError(f"prior of {larger.name} ends at {high}, not above {lowest}, which its order needs")
         alike = all(distribution_signature(priors[i]) == distribution_signature(own) for i in smaller)
         if alike and floor <= low:
-            return cls(priors, smaller, column[larger.name], floor, None, -math.log(len(smaller) + 1))
+            return cls(priors, smaller, column[larger.name], math.inf, floor, None, -math.log(len(smaller) + 1))
         # On the quantiles of the larger one's own prior, whose tails are then as exact as that prior is.
         cut = float(own.cdf(lowest)) if lowest > low else 0.0
         share = np.linspace(cut, 1.0, _TABLE_SIZE)
@@ -202,15 +202,13 @@ class _OrderedGroup:
         for i in smaller:
             density *= np.clip(np.asarray(priors[i].cdf(x), dtype=np.float64), 0, 1)
         steps = np.diff(share) * (density[1:] + density[:-1]) / 2
-        volume = float(steps.sum())
-        if not volume > 0:
-            raise InputError(f"the order {order.smaller} < {order.larger} leaves no room in the priors")
-        cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / volume
-        return cls(priors, smaller, column[larger.name], floor, (cumulative, share), math.log(volume))
+        log_volume = _log_volume(float(steps.sum()), larger.name)
+        cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum()
+        return cls(priors, smaller, column[larger.name], math.inf, floor, (cumulative, share), log_volume)
 
     def transform(self, u: jax.Array, columns: list[jax.Array]) -> None:
         """Overwrites the members' columns (prior draws) with ordered ones."""
-        if isinstance(self.larger, int):
+        if self.larger is not None:
             columns[self.larger] = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
         top = self._top(columns)
         for i in self.smaller:
@@ -223,22 +221,22 @@ class _OrderedGroup:
         top = self._top([theta[..., i] for i in range(theta.shape[-1])])
         for i in self.smaller:
             columns[i] = columns[i] / jnp.clip(self.priors[i].cdf(top), 1e-30, 1)
-        if isinstance(self.larger, int):
+        if self.larger is not None:
             columns[self.larger] = self._cumulative(columns[self.larger])
 
     def restriction(self, theta: jax.Array) -> tuple[jax.Array, float]:
         """Whether the order holds, and the log of the prior probability that it does."""
         top = self._top([theta[..., i] for i in range(theta.shape[-1])])
-        allowed = jnp.broadcast_to(top >= self.floor, theta.shape[:-1])
+        allowed = top >= self.floor
         for i in self.smaller:
             allowed &= theta[..., i] <= top
         return allowed, self.log_volume
 
     def _top(self, columns: list[jax.Array]) -> jax.Array:
         """The larger one's values."""
-        if isinstance(self.larger, int):
+        if self.larger is not None:
             return columns[self.larger]
-        return jnp.asarray(self.larger, jnp.result_type(*columns))
+        return jnp.full_like(columns[0], self.ceiling)
 
     def _share(self, u: jax.Array) -> jax.Array:
         """Distribution function of the larger one's own prior, where that of its marginal is u."""
@@ -254,3 +252,9 @@ class _OrderedGroup:
             cumulative, shares = (jnp.asarray(a, share.dtype) for a in self.table)
             return jnp.interp(share, shares, cumulative)
         return share ** (len(self.smaller) + 1)
+
+
+def _log_volume(volume: float, larger: str) -> float:
+    if not volume > 0:
+        raise InputError(f"the priors leave no room for the order below {larger}")
+    return math.log(volume)

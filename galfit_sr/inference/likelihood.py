@@ -188,10 +188,26 @@ def offset(settings: LikelihoodSettings, data: Data) -> float:
     return total
 
 
-def deviance_residuals(settings: LikelihoodSettings, residuals: Maps, data: Data) -> jax.Array:
-    """(4 n*n,) residuals whose half sum of squares is minus the log-likelihood, up to a constant; for least squares."""
+def deviance_residuals(
+    settings: LikelihoodSettings, prediction: Prediction, values: dict[str, jax.Array], data: Data
+) -> jax.Array:
+    """Residuals whose half sum of squares is minus the log-likelihood, up to a constant; for least squares.
+
+    Args:
+        settings, prediction, values, data: as for `log_likelihood`.
+
+    Returns:
+        (4 n*n,), or (8 n*n,) with extra variance, whose logarithm has rows of its own.
+    """
+    residuals = normalised_residuals(prediction, data)
+    extra = extra_variance(prediction, values, data)
     rows = []
-    for r, w in zip(residuals, data.weights, strict=True):
+    for i, (r, e, w) in enumerate(zip(residuals, data.inverse_errors, data.weights, strict=True)):
+        if extra is not None:
+            # The 1 is one of the constants: with it the curvature of least squares is the likelihood's expected one
+            # where the extra variance is small.
+            rows.append(jnp.sqrt(w) * jnp.where(e > 0, jnp.sqrt(1 + jnp.log1p(extra[i])), 0.0))
+            r = r / jnp.sqrt(1 + extra[i])
         if settings.kind == "student-t":
             nu = settings.degrees_of_freedom
             # sign(r) sqrt((nu+1) log(1 + r^2/nu)), written so that it is smooth at 0.

@@ -97,10 +97,10 @@ class Target:
         return self.log_likelihood(self.parameters(z, arrays.shift), arrays)
 
     def residuals(self, z: jax.Array, arrays: Arrays) -> jax.Array:
-        """(4 n*n + ndim,) whose half sum of squares is minus the log posterior in z, up to a constant."""
+        """Rows whose half sum of squares is minus the log posterior in z, up to a constant; the last ndim are z."""
         values = self.prior.parameters.complete(self.parameters(z, arrays.shift))
-        maps = normalised_residuals(self.predictor(values, arrays.scene), arrays.data)
-        return jnp.concatenate([deviance_residuals(self.settings, maps, arrays.data), z])
+        prediction = self.predictor(values, arrays.scene)
+        return jnp.concatenate([deviance_residuals(self.settings, prediction, values, arrays.data), z])
 
 
 def log_standard_normal(z: jax.Array) -> jax.Array:
