@@ -92,6 +92,10 @@ class Prior:
     def __hash__(self) -> int:
         return hash(self.parameters)
 
+    def __repr__(self) -> str:
+        # The content, which identifies a run; NumPyro's distributions would show their addresses.
+        return f"Prior{self.parameters.signature()}"
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the free parameters, in the order of the flat vector."""

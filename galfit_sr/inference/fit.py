@@ -25,7 +25,7 @@ from .likelihood import LikelihoodSettings
 from .maximum import Mode, find_modes
 from .nested import Nested, NestedRun, run_nested
 from .pilot import broaden
-from .problem import Problem, make_problem, predict
+from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem, predict
 from .results import Posterior
 
 Progress = Callable[[str, float | None, str], None]
@@ -216,8 +216,8 @@ def _posterior(
     problem: Problem, run: NestedRun, sampler: Nested, seed: int, calls: int, timings: dict[str, float]
 ) -> Posterior:
     target, shift, observation = problem.target, problem.arrays.shift, problem.observation
-    samples = np.asarray(target.parameters(jnp.asarray(run.z, shift.dtype), shift), dtype=np.float64)
-    density = run.log_likelihood + np.asarray(target.prior.log_density(jnp.asarray(samples, shift.dtype)))
+    samples = in_chunks(lambda rows: batch_parameters(target, rows, shift), run.z, shift.dtype)
+    density = run.log_likelihood + in_chunks(lambda rows: batch_log_prior(target, rows), samples, shift.dtype)
     best = samples[np.argmax(density)]
     maps, binned, chi2 = _look(problem, best)
     settings: dict[str, Any] = {**dataclasses.asdict(sampler), "acceptance": run.acceptance}

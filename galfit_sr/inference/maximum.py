@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
-from .problem import Arrays, Problem, Target, batch_log_likelihood
+from .problem import CHUNK, Arrays, Problem, Target, batch_log_likelihood, in_chunks
 
-_SCREENED = 1024
 _ROUGH_STEPS, _FINE_STEPS = 25, 100
 _KEEP_WITHIN = 30.0
 _SAME_MODE = 3.0
@@ -73,8 +72,8 @@ def find_modes(
     report = progress or (lambda phrase, share, words: None)
     target, rng = problem.target, np.random.default_rng(seed)
     report("first answer", 0.0, "compiling")
-    z = rng.standard_normal((_SCREENED, target.ndim))
-    values = np.asarray(batch_log_likelihood(target, jnp.asarray(z, problem.arrays.shift.dtype), problem.arrays))
+    z = rng.standard_normal((CHUNK, target.ndim))
+    values = _log_likelihoods(problem, z)
     rough = []
     for i, index in enumerate(np.argsort(-values)[:starts]):
         report("first answer", (i + 1) / (starts + 2), f"search {i + 1} of {starts}")
@@ -94,7 +93,7 @@ def find_modes(
         if found.value > fine[0].value - _KEEP_WITHIN and not _known(problem, found, kept):
             kept.append(found)
     modes = _modes(problem, kept)
-    calls = _SCREENED + sum(found.calls for found in (*rough, *fine))
+    calls = CHUNK + sum(found.calls for found in (*rough, *fine))
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
     return Modes(problem, modes, calls)
 
@@ -130,13 +129,17 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
 
 def _modes(problem: Problem, found: list[_Found]) -> tuple[Mode, ...]:
     target, arrays = problem.target, problem.arrays
-    z = [target.latent(f.theta, arrays.shift) for f in found]
-    padded = jnp.concatenate([jnp.stack(z), jnp.zeros((_SCREENED - len(z), target.ndim), z[0].dtype)])
-    values = np.asarray(batch_log_likelihood(target, padded, arrays), dtype=np.float64)
-    positions = [np.asarray(one, dtype=np.float64) for one in z]
+    positions = [np.asarray(target.latent(f.theta, arrays.shift), dtype=np.float64) for f in found]
+    values = _log_likelihoods(problem, np.stack(positions))
     return tuple(
         Mode(one, _covariance(problem, f.theta), float(value - 0.5 * one @ one - 0.5 * one.size * np.log(2 * np.pi)))
-        for one, f, value in zip(positions, found, values, strict=False)
+        for one, f, value in zip(positions, found, values, strict=True)
+    )
+
+
+def _log_likelihoods(problem: Problem, z: np.ndarray) -> np.ndarray:
+    return in_chunks(
+        lambda rows: batch_log_likelihood(problem.target, rows, problem.arrays), z, problem.arrays.shift.dtype
     )
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import dynesty
 import jax
-import jax.numpy as jnp
 import numpy as np
 from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 from dynesty.internal_samplers import InternalSampler, SamplerReturn
@@ -21,8 +20,8 @@ from scipy.special import ndtr
 
 from ..errors import InputError
 from .maximum import Mode
-from .problem import Problem, batch_log_likelihood, log_standard_normal
-from .proposal import from_cube, log_density, make_proposal
+from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks
+from .proposal import batch_log_ratio, from_cube, make_proposal
 from .walk import FIRST_SCALE, Kernel, make_kernel, steered
 
 STARTS = ("repartitioned", "prior")
@@ -32,7 +31,6 @@ _ENDING = {
     DynamicSamplerStatesEnum.INBATCHADDLIVE,
     DynamicSamplerStatesEnum.BATCH_DONE,
 }
-_CHUNK = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +96,10 @@ class NestedRun:
     converged: bool
 
 
+class _ForeignCheckpoint(Exception):
+    """A checkpoint of another problem."""
+
+
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
 
@@ -112,7 +114,7 @@ class Engine:
     def __init__(self, problem: Problem, kernel: Kernel, settings: Nested, seed: int) -> None:
         self.problem, self.kernel = problem, kernel
         limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
-        digest = hashlib.sha256(repr((limitless, seed)).encode())
+        digest = hashlib.sha256(repr((problem.target, limitless, seed)).encode())
         for leaf in jax.tree.leaves((problem.arrays, kernel.proposal)):
             digest.update(np.ascontiguousarray(leaf).tobytes())
         self.mark = digest.hexdigest()
@@ -131,21 +133,14 @@ class Engine:
         return float(self.log_likelihoods(v[None, :-1])[0])
 
     def log_likelihoods(self, z: np.ndarray) -> np.ndarray:
-        """log(L pi/q), offset included, of latent vectors (m, ndim), in chunks of one shape."""
-        m = len(z)
-        size = 1 if m == 1 else _CHUNK
-        padded = np.concatenate([z, np.repeat(z[:1], -m % size, axis=0)])
-        found = [
-            batch_log_likelihood(self.problem.target, jnp.asarray(chunk, self.dtype), self.problem.arrays)
-            for chunk in padded.reshape(-1, size, z.shape[1])
-        ]
-        return np.concatenate(found)[:m].astype(np.float64) + self.problem.offset - self.log_ratio(z)
+        """log(L pi/q), offset included, of latent vectors (m, ndim)."""
+        target, arrays = self.problem.target, self.problem.arrays
+        found = in_chunks(lambda rows: batch_log_likelihood(target, rows, arrays), z, self.dtype)
+        return found + self.problem.offset - self.log_ratio(z)
 
     def log_ratio(self, z: np.ndarray) -> np.ndarray:
         """log(q/pi) of latent vectors (m, ndim)."""
-        latent = jnp.asarray(z, self.dtype)
-        density = jax.vmap(log_density, (None, 0))(self.kernel.proposal, latent)
-        return np.asarray(density - log_standard_normal(latent), np.float64)
+        return in_chunks(lambda rows: batch_log_ratio(self.kernel.proposal, rows), z, self.dtype)
 
     def map(self, function: Callable[[Any], Any], arguments: Any) -> list[Any]:
         """What dynesty expects of a pool; the work of a queue was already done, in one call, by `Walks`."""
@@ -166,6 +161,7 @@ class Walks(InternalSampler):
         self._pending: list[float] = []
         self._drawing = True
         self._drawn: list[SamplerReturn] = []
+        self._floor, self._owed = -np.inf, 0
 
     def prepare_sampler(
         self,
@@ -180,22 +176,31 @@ class Walks(InternalSampler):
         """Draws or walks; dynesty's `sample` only hands over the results."""
         rng = np.random.default_rng(seeds[0])
         count = self.engine.kernel.walkers
-        while self._drawing:
+        if loglstar < self._floor:
+            # A batch of a dynamic run starts lower than the last: what was kept lies too high.
+            self._drawn = []
+        self._floor = loglstar
+        ready: list[SamplerReturn] = []
+        while self._drawing and not ready:
             self._drawn = [drawn for drawn in self._drawn if drawn.logl > loglstar]
             if len(self._drawn) >= count:
                 ready, self._drawn = self._drawn[:count], self._drawn[count:]
-                return ready
-            self._drawn += self._draw(rng, loglstar)
-        return self._walk(rng, loglstar, nested_sampler)
+            else:
+                self._drawn += self._draw(rng, loglstar)
+        ready = ready or self._walk(rng, loglstar, nested_sampler)
+        ready[0] = ready[0]._replace(ncalls=ready[0].ncalls + self._owed)
+        self._owed = 0
+        return ready
 
     def _draw(self, rng: np.random.Generator, loglstar: float) -> list[SamplerReturn]:
-        """One chunk of draws from q, those above the threshold; the last one if they have become too few."""
+        """Those above the threshold of a chunk of draws from q; the last chunk if they have become too few."""
         engine = self.engine
-        z = from_cube(engine.kernel.proposal, rng.random((_CHUNK, engine.problem.target.ndim + 1)))
+        z = from_cube(engine.kernel.proposal, rng.random((CHUNK, engine.problem.target.ndim + 1)))
         values = engine.log_likelihoods(z)
         above = np.flatnonzero(values > loglstar)
-        self._drawing = len(above) * engine.kernel.calls > _CHUNK
-        return [_returned(z[i], values[i], _CHUNK // len(above), None) for i in above]
+        self._drawing = len(above) * engine.kernel.calls > CHUNK
+        self._owed += CHUNK
+        return [_returned(z[i], values[i], 0, None) for i in above]
 
     def _walk(self, rng: np.random.Generator, loglstar: float, nested_sampler: Any) -> list[SamplerReturn]:
         kernel, offset = self.engine.kernel, self.engine.problem.offset
@@ -372,7 +377,7 @@ class _Watch:
 def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
     results = sampler.results
     z = results.samples[:, :-1]
-    log_ratio = np.concatenate([engine.log_ratio(chunk) for chunk in np.array_split(z, -(-len(z) // 4096))])
+    log_ratio = engine.log_ratio(z)
     log_weights = results.logwt - np.logaddexp.reduce(results.logwt)
     log_likelihood = results.logl + log_ratio
     evidence = float(results.logz[-1])
@@ -400,7 +405,7 @@ _LIVE_ENGINE: ContextVar[Engine] = ContextVar("engine of the run being restored"
 def _live_engine(mark: str) -> Engine:
     engine = _LIVE_ENGINE.get()
     if engine.mark != mark:
-        raise InputError("the checkpoint is of another run, with other data, settings or seed; resume it with its own")
+        raise _ForeignCheckpoint
     return engine
 
 
@@ -408,8 +413,10 @@ def _restore(checkpoint: Path, engine: Engine) -> Any:
     token = _LIVE_ENGINE.set(engine)
     try:
         return dynesty.NestedSampler.restore(str(checkpoint), pool=engine)
-    except InputError:
-        raise
+    except _ForeignCheckpoint:
+        raise InputError(
+            f"{checkpoint} is the checkpoint of another run, with other data, settings or seed; resume it with its own"
+        ) from None
     except Exception:
         # Damaged bytes can make unpickling fail in any way.
         raise InputError(

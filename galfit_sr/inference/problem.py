@@ -7,6 +7,7 @@ is in the parameters, without edges or orders. A periodic parameter is cut oppos
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,8 @@ from .likelihood import (
 )
 
 _CUBE_EDGE = 1e-7
+CHUNK = 1024
+"""Rows of the compiled batch functions."""
 
 
 class Predictor(Protocol):
@@ -106,6 +109,28 @@ class Target:
 def log_standard_normal(z: jax.Array) -> jax.Array:
     """Log density of the prior in latent coordinates (..., ndim)."""
     return -0.5 * jnp.sum(z**2, axis=-1) - z.shape[-1] * 0.5 * jnp.log(2 * jnp.pi)
+
+
+def in_chunks(function: Callable[[jax.Array], jax.Array], rows: np.ndarray, dtype: jnp.dtype) -> np.ndarray:
+    """A compiled function of (CHUNK, ndim) rows, for any number of rows, float64: no new program for a new number."""
+    padded = np.concatenate([rows, np.repeat(rows[:1], -len(rows) % CHUNK, axis=0)])
+    pieces = [
+        np.asarray(function(jnp.asarray(chunk, dtype)), dtype=np.float64)
+        for chunk in padded.reshape(-1, CHUNK, rows.shape[1])
+    ]
+    return np.concatenate(pieces)[: len(rows)]
+
+
+@partial(jax.jit, static_argnums=0)
+def batch_parameters(target: Target, z: jax.Array, shift: jax.Array) -> jax.Array:
+    """Parameters (m, ndim) of latent vectors (m, ndim)."""
+    return target.parameters(z, shift)
+
+
+@partial(jax.jit, static_argnums=0)
+def batch_log_prior(target: Target, theta: jax.Array) -> jax.Array:
+    """Log density of the prior at parameters (m, ndim)."""
+    return target.prior.log_density(theta)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .maximum import Mode
+from .problem import log_standard_normal
 
 WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
 """Factor on the standard deviations of a mode, and its share of the mode's weight."""
@@ -77,6 +78,12 @@ def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
     diagonal = jnp.diagonal(proposal.inverse_scales, axis1=1, axis2=2)
     constant = jnp.sum(jnp.log(diagonal), axis=1) - 0.5 * z.size * jnp.log(2 * jnp.pi)
     return jax.nn.logsumexp(proposal.log_weights + constant - 0.5 * jnp.sum(white**2, axis=1))
+
+
+@jax.jit
+def batch_log_ratio(proposal: Proposal, z: jax.Array) -> jax.Array:
+    """log(q/pi) of latent vectors (m, ndim)."""
+    return jax.vmap(log_density, (None, 0))(proposal, z) - log_standard_normal(z)
 
 
 def from_cube(proposal: Proposal, u: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_an_engine_pickles_as_a_mark():
     known = analytic.correlated_gaussian(18)
     kernel = make_kernel(known.problem, make_proposal(18, known.modes, jnp.float64), 8, 20)
     arrays = sum(np.asarray(a).nbytes for a in (*kernel.proposal, *kernel.arrays))
-    pickled = pickle.dumps(nested.Engine(known.problem, kernel))
+    pickled = pickle.dumps(nested.Engine(known.problem, kernel, STATIC, seed=1))
     assert len(pickled) < 1000 < arrays
 
 
@@ -177,7 +177,8 @@ def test_time_limit_is_kept_to(settings, monkeypatch):
         run_ended = run_nested(KNOWN.problem, (), dataclasses.replace(settings, max_seconds=limit), seed=1)
         if settings.dynamic or limit == 20.0:
             assert_partial(run_ended)
-        assert now[0] <= limit + 2.0
+        # dynesty draws the live points of a new batch in one go, and nobody is asked meanwhile.
+        assert now[0] <= limit + 2.0 + (settings.nlive / settings.walkers if settings.dynamic else 0.0)
 
 
 BAD = {
