@@ -94,7 +94,7 @@ class Prior:
 
     def __repr__(self) -> str:
         # The content, which identifies a run; NumPyro's distributions would show their addresses.
-        return f"Prior{self.parameters.signature()}"
+        return f"Prior{self.parameters.signature}"
 
     @property
     def names(self) -> tuple[str, ...]:
