@@ -13,6 +13,7 @@ from typing import Any
 
 import dynesty
 import jax
+import jax.numpy as jnp
 import numpy as np
 from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 from dynesty.internal_samplers import InternalSampler, SamplerReturn
@@ -130,7 +131,9 @@ class Engine:
 
     def log_likelihood(self, v: np.ndarray) -> float:
         """log(L pi/q), offset included, of what `transform` gave."""
-        return float(self.log_likelihoods(v[None, :-1])[0])
+        z = jnp.asarray(v[None, :-1], self.dtype)
+        likelihood = batch_log_likelihood(self.problem.target, z, self.problem.arrays)
+        return float(likelihood[0]) + self.problem.offset - float(batch_log_ratio(self.kernel.proposal, z)[0])
 
     def log_likelihoods(self, z: np.ndarray) -> np.ndarray:
         """log(L pi/q), offset included, of latent vectors (m, ndim)."""
@@ -321,7 +324,7 @@ def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any])
         options["live_points"] = live
         return dynesty.DynamicNestedSampler(engine.log_likelihood, engine.transform, ndim + 1, **common)
     sampler = dynesty.NestedSampler(engine.log_likelihood, engine.transform, ndim + 1, live_points=live, **common)
-    # Walk from the first step on, instead of drawing from the whole of q first.
+    # Our own draws from the first step on, instead of dynesty's, which are not batched.
     sampler.update_bound_if_needed(-np.inf, force=True)
     return sampler
 

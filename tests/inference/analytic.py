@@ -181,7 +181,9 @@ def student_arms(ndim: int = 18, dtype=jnp.float64) -> Known:
         student.logpdf((x - c) / w, nu) - np.log(w) + norm.logpdf(x)
         for x, c, w in zip(peaks, centres, widths, strict=True)
     )
-    mode = Mode(rotation.T @ np.array(peaks), rotation.T @ np.diag(1 / np.array(curvatures)) @ rotation, float(log_peak))
+    mode = Mode(
+        rotation.T @ np.array(peaks), rotation.T @ np.diag(1 / np.array(curvatures)) @ rotation, float(log_peak)
+    )
     arrays = (np.zeros(ndim), centres, widths, rotation)
     return Known(
         Problem(StudentProduct(ndim, nu), StudentArrays(*(jnp.asarray(a, dtype) for a in arrays)), OFFSET, None),

@@ -278,7 +278,9 @@ def test_killed_run_resumes_into_the_uninterrupted_one(tmp_path, kernel_calls):
     assert len(kernel_calls) <= needed - 5
 
 
-SHORT_INTERVAL = "import galfit_sr.inference.nested as n; n.CHECKPOINT_SECONDS = 0.5; import galfit_sr.cli as c; c.main()"
+SHORT_INTERVAL = (
+    "import galfit_sr.inference.nested as n; n.CHECKPOINT_SECONDS = 0.5; import galfit_sr.cli as c; c.main()"
+)
 
 
 @pytest.mark.slow

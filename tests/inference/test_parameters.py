@@ -130,7 +130,8 @@ def test_flatten_refuses_what_is_missing_or_not_finite():
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("ml_buldge", "ml_bulge"), ("log10_disk1_mass", "log10_disc1_mass"), ("inclinaton", "inclination")]
+    ("name", "nearest"),
+    [("ml_buldge", "ml_bulge"), ("log10_disk1_mass", "log10_disc1_mass"), ("inclinaton", "inclination")],
 )
 def test_unknown_names_name_the_nearest(name, nearest):
     parameters = default_parameters()

@@ -38,7 +38,9 @@ SINGLE = {
 JOINT = {
     "default": default_parameters(),
     "bulge and disc": default_parameters(("bulge", "disc1")),
-    "one uniform prior": ordered("c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-2, 1.5), c=dist.Uniform(-2, 1.5)),
+    "one uniform prior": ordered(
+        "c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-2, 1.5), c=dist.Uniform(-2, 1.5)
+    ),
     "one normal prior": ordered("c", "a", "b", a=dist.Normal(1, 2), b=dist.Normal(1, 2), c=dist.Normal(1, 2)),
     "unequal ranges": ordered("c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-1, 3), c=dist.Uniform(-1.5, 2)),
     "normal and uniform": ordered("b", "a", a=dist.Normal(0, 1), b=dist.Uniform(-1, 3)),
@@ -47,11 +49,13 @@ JOINT = {
     "truncated": ordered(
         "b", "a", a=dist.TruncatedNormal(0, 1, low=-1, high=2), b=dist.TruncatedNormal(1, 1, low=-2, high=1.5)
     ),
-    "smaller fixed": ordered("c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-2, 1.5), c=dist.Uniform(-2, 1.5))
-    .replace("a", value=-0.5),
+    "smaller fixed": ordered(
+        "c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-2, 1.5), c=dist.Uniform(-2, 1.5)
+    ).replace("a", value=-0.5),
     "all smaller fixed": ordered("b", "a", a=dist.Uniform(-2, 1.5), b=dist.Uniform(-2, 1.5)).replace("a", value=0.5),
-    "larger fixed": ordered("c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Normal(0, 1), c=dist.Uniform(-2, 1.5))
-    .replace("c", value=1),
+    "larger fixed": ordered(
+        "c", "a", "b", a=dist.Uniform(-2, 1.5), b=dist.Normal(0, 1), c=dist.Uniform(-2, 1.5)
+    ).replace("c", value=1),
     "two orders": Parameters(
         free(a=dist.Uniform(0, 1), b=dist.Uniform(0, 1), c=dist.Normal(0, 1), d=dist.Uniform(-1, 2)),
         (Order(("a",), "b"), Order(("c",), "d")),
@@ -140,9 +144,7 @@ def test_density_integrates_to_one(named):
     if prior.ndim > 4:
         # 18 dimensions, three of them coupled: their own block says it all.
         prior = Prior(JOINT["one uniform prior"])
-    low, high = (
-        np.array([float(p.icdf(jnp.asarray(q))) for p in prior.parameters.priors]) for q in (1e-10, 1 - 1e-10)
-    )
+    low, high = (np.array([float(p.icdf(jnp.asarray(q))) for p in prior.parameters.priors]) for q in (1e-10, 1 - 1e-10))
     n = 400_000
     theta = low + (high - low) * np.random.default_rng(6).random((n, prior.ndim))
     density = np.exp(np.asarray(prior.log_density(jnp.asarray(theta)))) * np.prod(high - low)
@@ -223,7 +225,10 @@ def test_larger_one_is_never_below_a_fixed_smaller_one():
         (lambda p: p.replace("log10_bulge_radius", tied="log10_disc1_radius"), "log10_bulge_radius is tied"),
         (lambda p: p.replace("log10_disc2_radius", tied="log10_disc1_radius"), "log10_disc2_radius is tied"),
         (lambda p: p.replace("log10_disc2_radius", value=-2.5), "log10_disc2_radius is fixed at -2.5, not above -2.0"),
-        (lambda p: p.replace("log10_bulge_radius", value=1.7), "prior of log10_disc2_radius ends at 1.5, not above 1.7"),
+        (
+            lambda p: p.replace("log10_bulge_radius", value=1.7),
+            "prior of log10_disc2_radius ends at 1.5, not above 1.7",
+        ),
         (lambda p: p.replace("log10_disc2_radius", prior=dist.Uniform(-4, -3)), "ends at -3.0, not above -2.0"),
         (lambda p: p.replace("x0", prior=dist.Uniform(2, -2, validate_args=False)), r"x0 has bounds \[2.0, -2.0\]"),
         (lambda p: p.replace("x0", prior=dist.Uniform(1, 1, validate_args=False)), r"x0 has bounds \[1.0, 1.0\]"),

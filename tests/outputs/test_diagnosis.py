@@ -10,11 +10,11 @@ from galfit_sr.inference.diagnosis import (
     convergence,
     data_counts,
     diagnose,
-    unfit,
     low_inclination,
     marginal_modes,
     prior_edges,
     separate_modes,
+    unfit,
 )
 
 
