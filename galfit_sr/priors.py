@@ -212,9 +212,9 @@ class _OrderedGroup:
 
     def transform(self, u: jax.Array, columns: list[jax.Array]) -> None:
         """Overwrites the members' columns (prior draws) with ordered ones."""
+        top: jax.Array | float = self.ceiling
         if self.larger is not None:
-            columns[self.larger] = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
-        top = self._top(columns)
+            top = columns[self.larger] = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
         for i in self.smaller:
             prior = self.priors[i]
             # Rounding must not lift a draw above the larger one.
@@ -222,7 +222,7 @@ class _OrderedGroup:
 
     def cube(self, theta: jax.Array, columns: list[jax.Array]) -> None:
         """Overwrites the members' columns (independent distribution functions) with ordered ones."""
-        top = self._top([theta[..., i] for i in range(theta.shape[-1])])
+        top = self.ceiling if self.larger is None else theta[..., self.larger]
         for i in self.smaller:
             columns[i] = columns[i] / jnp.clip(self.priors[i].cdf(top), 1e-30, 1)
         if self.larger is not None:
@@ -230,17 +230,11 @@ class _OrderedGroup:
 
     def restriction(self, theta: jax.Array) -> tuple[jax.Array, float]:
         """Whether the order holds, and the log of the prior probability that it does."""
-        top = self._top([theta[..., i] for i in range(theta.shape[-1])])
-        allowed = top >= self.floor
+        top = self.ceiling if self.larger is None else theta[..., self.larger]
+        allowed = jnp.broadcast_to(jnp.asarray(top >= self.floor), theta.shape[:-1])
         for i in self.smaller:
             allowed &= theta[..., i] <= top
         return allowed, self.log_volume
-
-    def _top(self, columns: list[jax.Array]) -> jax.Array:
-        """The larger one's values."""
-        if self.larger is not None:
-            return columns[self.larger]
-        return jnp.full_like(columns[0], self.ceiling)
 
     def _share(self, u: jax.Array) -> jax.Array:
         """Distribution function of the larger one's own prior, where that of its marginal is u."""

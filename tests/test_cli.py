@@ -277,34 +277,37 @@ class TestReport:
         assert_refused(run("report", "begun"), "the run in begun is not finished", tmp_path, ["begun"])
 
 
+FREE = ("position_angle", "inclination", "log10_disc2_mass", "k_disc2")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, compiled):
+    """Folder with a galaxy and a configuration."""
+    folder = tmp_path_factory.mktemp("fits")
+    arguments = ["mock", "--canvas", "20", "--fidelity", "point", "--seed", "5", "--out", "galaxy.fits"]
+    process = start(arguments, folder, compiled)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    known = "\n".join(f"{n} = {{ value = {v} }}" for n, v in MOCK_TRUTH.items() if n not in FREE)
+    (folder / "fit.toml").write_text(
+        f'seed = 1\norders = []\n[observation]\nfile = "galaxy.fits"\n[model]\nfidelity = "point"\n'
+        f"[parameters]\n{known}\n[sampler]\nnlive = 100\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, compiled):
+    """The same after a fit, with what the fit printed."""
+    process = start(["fit", "--config", "fit.toml", "--out", "run", "--json"], prepared, compiled)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    return prepared, out, err
+
+
 @pytest.mark.slow
 class TestFit:
     """Whole fits, of a galaxy of 20x20 pixels of which four parameters are unknown."""
-
-    FREE = ("position_angle", "inclination", "log10_disc2_mass", "k_disc2")
-
-    @pytest.fixture(scope="class")
-    def prepared(self, tmp_path_factory, compiled):
-        """Folder with a galaxy and a configuration."""
-        folder = tmp_path_factory.mktemp("fits")
-        arguments = ["mock", "--canvas", "20", "--fidelity", "point", "--seed", "5", "--out", "galaxy.fits"]
-        process = start(arguments, folder, compiled)
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        known = "\n".join(f"{n} = {{ value = {v} }}" for n, v in MOCK_TRUTH.items() if n not in self.FREE)
-        (folder / "fit.toml").write_text(
-            f'seed = 1\norders = []\n[observation]\nfile = "galaxy.fits"\n[model]\nfidelity = "point"\n'
-            f"[parameters]\n{known}\n[sampler]\nnlive = 100\n"
-        )
-        return folder
-
-    @pytest.fixture(scope="class")
-    def finished(self, prepared, compiled):
-        """The same after a fit, with what the fit printed."""
-        process = start(["fit", "--config", "fit.toml", "--out", "run", "--json"], prepared, compiled)
-        out, err = process.communicate(timeout=600)
-        assert process.returncode == 0, err
-        return prepared, out, err
 
     def test_json_line_is_the_summary(self, finished):
         folder, out, _ = finished
@@ -312,7 +315,7 @@ class TestFit:
         printed = json.loads(line)
         stored = json.loads((folder / "run" / "summary.json").read_text())
         assert {k: v for k, v in printed.items() if k != "folder"} == stored
-        assert tuple(printed["parameters"]) == self.FREE
+        assert tuple(printed["parameters"]) == FREE
 
     def test_run_folder_is_complete(self, finished):
         names = {p.name for p in (finished[0] / "run").iterdir()}
@@ -332,7 +335,7 @@ class TestFit:
         assert config.sampler.nlive == 100
         assert config.observation.file == str(folder / "galaxy.fits")
         assert set(config.parameters) == {p.name for p in default_parameters()}
-        assert config.apply(default_parameters()).names == self.FREE
+        assert config.apply(default_parameters()).names == FREE
 
     def test_another_run_is_refused(self, finished, run):
         folder = finished[0] / "run"

@@ -42,8 +42,8 @@ from .plots import corner_figure, marginals_figure, trace_figure
 from .profiles import Profiles, from_ecsv, profile_bands, profiles_figure, to_ecsv
 from .report import report_html
 
+FIRST_ANSWER = "first_answer.json"
 RESULTS = (
-    "first_answer.json",
     "config.toml",
     "posterior.nc",
     "observation.fits",
@@ -110,7 +110,7 @@ def claim_folder(
                     f"{folder} holds another run{what}, with other data or settings; {hint} another folder, or ask for"
                     " it to be overwritten"
                 )
-            for name in (*RESULTS, *(p.name for p in folder.glob("checkpoint*") if p.is_file())):
+            for name in (FIRST_ANSWER, *RESULTS, *(p.name for p in folder.glob("checkpoint*") if p.is_file())):
                 (folder / name).unlink(missing_ok=True)
             for figure in (folder / "figures").glob("*.png"):
                 figure.unlink()
@@ -175,7 +175,7 @@ def write_first_answer(folder: str | Path, answer: FirstAnswer, observation: Obs
         "warnings": answer.warnings,
         "seconds": answer.seconds,
     }
-    write_text(folder / "first_answer.json", json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+    write_text(folder / FIRST_ANSWER, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
     write_bytes(folder / "figures" / "first_answer.png", _png(maps_figure(observation, answer), 130))
 
 

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import chi2
 
 from galfit_sr.inference.nested import Nested, NestedRun, run_nested
+from galfit_sr.inference.problem import CHUNK
 
 SEEDS = range(5)
 FROM_PRIOR = Nested(nlive=100, walks=120, start="prior")
@@ -65,7 +66,6 @@ def errors(name: str, modes: str, settings: Nested) -> tuple[np.ndarray, np.ndar
 
 def assert_agree(off: np.ndarray, error: np.ndarray) -> None:
     """Within three errors one by one, and on average, where a bias would show."""
-    print("off", np.round(off, 2), "reported", np.round(error, 2))
     assert np.all(np.abs(off) < 3 * error)
     assert abs(off.mean()) < 3 * np.sqrt(np.sum(error**2)) / off.size
 
@@ -105,37 +105,70 @@ def test_walks_that_are_too_short_are_noticed_by_doubling():
         assert_agree(off, error)
 
 
-@pytest.mark.parametrize("modes", ["prior", "exact", "off centre"])
-@pytest.mark.parametrize("name", ["correlated_gaussian", "two_modes", "student_arms"])
-def test_posterior_mean_and_covariance(name, modes):
-    """Moments over five runs, in coordinates in which the posterior has mean 0 and covariance 1.
+def assert_moments(
+    draws: np.ndarray, weights: np.ndarray, mean: np.ndarray, covariance: np.ndarray, tails: bool
+) -> None:
+    """Mean and covariance within the Monte Carlo error of weighted draws (n, 18).
 
-    Each squared deviation of a mean has the expectation 1/n for n independent draws, so that their sum times n is a
-    chi^2 of 18 degrees of freedom. Draws of a nested run are a little dependent (they share ancestors and volumes):
-    twice that is allowed for.
+    In coordinates in which the posterior has mean 0 and covariance 1, n times the squared deviations of the mean add up
+    to a chi^2 of 18 degrees of freedom for n independent draws, and likewise those of the covariance of a Gaussian,
+    with variance 1/n off and 2/n on the diagonal. Draws of a nested run share ancestors and volumes: twice that is
+    allowed for.
     """
-    truth = known(name)
-    runs = [run(name, modes, STARTS[modes], seed) for seed in SEEDS]
-    whitening = np.linalg.inv(np.linalg.cholesky(truth.covariance))
-    weights = np.concatenate([np.exp(r.log_weights) for r in runs]) / len(runs)
-    draws = np.concatenate([(r.z - truth.mean) @ whitening.T for r in runs])
-    size = 1 / np.sum(weights**2)
-    mean = weights @ draws
-    covariance = (draws * weights[:, None]).T @ draws
-    print(f"{size:.0f} effective draws: mean {mean @ mean * size / 18:.2f}")
-    print(
-        "variances",
-        np.round(np.diag(covariance).mean(), 3),
-        np.trace((covariance - np.eye(18)) @ (covariance - np.eye(18))) * size / (18 * 19),
-    )
-    assert mean @ mean * size < 2 * chi2(18).ppf(1 - 1e-3)
+    weights = weights / weights.sum()
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (draws - mean).T)
+    size, off = 1 / np.sum(weights**2), white @ weights
+    assert size * off @ off < 2 * chi2(18).ppf(1 - 1e-3)
+    if not tails:
+        spread = (white * weights) @ white.T - np.eye(18)
+        assert 0.5 * size * np.sum(spread**2) < 2 * chi2(18 * 19 / 2).ppf(1 - 1e-3)
 
 
-def test_information():
+def pooled(name: str, modes: str, settings: Nested) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and weights of five runs."""
+    runs = [run(name, modes, settings, seed) for seed in SEEDS]
+    return np.concatenate([r.z for r in runs]), np.concatenate([np.exp(r.log_weights) for r in runs])
+
+
+@pytest.mark.parametrize("modes", ["prior", "exact", "off centre"])
+def test_posterior_of_a_gaussian(modes):
+    truth = known("correlated_gaussian")
+    assert_moments(*pooled("correlated_gaussian", modes, STARTS[modes]), truth.mean, truth.covariance, tails=False)
+
+
+@pytest.mark.parametrize("modes", ["prior", "exact", "off centre"])
+def test_posterior_mean_with_long_arms(modes):
+    truth = known("student_arms")
+    # Walks of 60 steps do not reach far enough into arms that the proposal does not know.
+    settings = STARTS[modes] if modes != "off centre" else dataclasses.replace(REPARTITIONED, walks=240)
+    assert_moments(*pooled("student_arms", modes, settings), truth.mean, truth.covariance, tails=True)
+
+
+@pytest.mark.parametrize("modes", ["prior", "exact", "off centre"])
+def test_posterior_of_two_modes(modes):
+    """Each mode has the right moments and, within the errors of the two evidences, the right share.
+
+    A mode that holds a share s of the live points has the error of the whole run divided by the root of s.
+    """
+    truth = known("two_modes")
+    draws, weights = pooled("two_modes", modes, STARTS[modes])
+    first, second = truth.modes
+    near = (draws - 0.5 * (first.z + second.z)) @ (first.z - second.z) > 0
+    for mode, chosen in ((first, near), (second, ~near)):
+        assert_moments(draws[chosen], weights[chosen], mode.z, mode.covariance, tails=False)
+    share = weights[near].sum() / weights.sum()
+    _, error = errors("two_modes", modes, STARTS[modes])
+    allowed = 3 * np.sqrt(np.mean(error**2) / error.size * (1 / 0.75 + 1 / 0.25))
+    assert abs(np.log(share / (1 - share)) - np.log(3.0)) < allowed
+
+
+@pytest.mark.parametrize("modes", ["prior", "exact"])
+def test_information(modes):
     truth = known("correlated_gaussian").information
-    for modes in ("prior", "exact"):
-        found = np.array([run("correlated_gaussian", modes, STARTS[modes], seed).information for seed in SEEDS])
-        print(found, truth)
+    for seed in SEEDS:
+        found = run("correlated_gaussian", modes, STARTS[modes], seed)
+        # Information and evidence inherit the same uncertainty of the volumes.
+        assert abs(found.information - truth) < 3 * found.log_evidence_error
 
 
 def test_same_seed_repeats_a_run_and_another_does_not():
@@ -147,37 +180,43 @@ def test_same_seed_repeats_a_run_and_another_does_not():
     assert not np.array_equal(first.z[:50], other.z[:50])
 
 
-@pytest.mark.parametrize("modes", ["prior", "exact"])
-def test_single_precision(modes):
+@pytest.mark.parametrize(("modes", "seeds"), [("prior", SEEDS[:2]), ("off centre", SEEDS)])
+def test_single_precision(modes, seeds):
     single = analytic.correlated_gaussian(dtype=jnp.float32)
-    settings = STARTS[modes]
-    runs = [run_nested(single.problem, MODES[modes](single.modes), settings, seed) for seed in SEEDS]
+    runs = [run_nested(single.problem, MODES[modes](single.modes), STARTS[modes], seed) for seed in seeds]
     off = np.array([r.log_evidence for r in runs]) - single.log_evidence
     assert_agree(off, np.array([r.log_evidence_error for r in runs]))
 
 
 def test_dynamic_run_agrees_and_gives_more_effective_samples_per_call():
-    limit = 400_000
-    dynamic = dataclasses.replace(FROM_PRIOR, nlive=50, dynamic=True, max_calls=limit)
-    static = FROM_PRIOR
-    runs = [run("correlated_gaussian", "prior", dynamic, seed) for seed in SEEDS[:3]]
+    dynamic = dataclasses.replace(FROM_PRIOR, dynamic=True, max_calls=700_000)
+    runs = [run("correlated_gaussian", "prior", dynamic, seed) for seed in SEEDS[:2]]
     off = np.array([r.log_evidence for r in runs]) - known("correlated_gaussian").log_evidence
     assert_agree(off, np.array([r.log_evidence_error for r in runs]))
 
     def per_call(r: NestedRun) -> float:
         return 1 / np.sum(np.exp(2 * r.log_weights)) / r.calls
 
-    gain = np.mean([per_call(r) for r in runs]) / np.mean(
-        [per_call(run("correlated_gaussian", "prior", static, seed)) for seed in SEEDS]
-    )
-    print("gain", gain)
-    assert gain > 1.3
+    static = [run("correlated_gaussian", "prior", FROM_PRIOR, seed) for seed in SEEDS]
+    assert np.mean([per_call(r) for r in runs]) > 1.3 * np.mean([per_call(r) for r in static])
 
 
 @pytest.mark.xfail(strict=True, reason="a mode that the first answer did not find is left to the share of the prior")
 def test_mode_that_was_not_found_is_found_by_the_sampler():
     off, error = errors("two_modes", "first", REPARTITIONED)
     assert abs(off.mean()) < 3 * np.sqrt(np.sum(error**2)) / off.size
+
+
+def test_every_evaluation_is_counted():
+    truth = analytic.correlated_gaussian(4)
+    problem = dataclasses.replace(truth.problem, target=analytic.Counting(4))
+    for settings in (Nested(nlive=50, walks=20, walkers=8), Nested(nlive=50, walks=20, walkers=8, start="prior")):
+        analytic.EVALUATED.clear()
+        found = run_nested(problem, truth.modes, settings, seed=1)
+        jax.effects_barrier()
+        # Not counted: the padding of the first live points to a chunk, and what is left in the queue at the end.
+        uncounted = len(analytic.EVALUATED) - found.calls
+        assert 0 <= uncounted <= CHUNK + settings.walkers * (settings.walks + 1)
 
 
 def test_second_run_compiles_nothing():

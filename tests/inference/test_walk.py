@@ -140,26 +140,14 @@ def test_returned_value_belongs_to_the_returned_position_and_is_above_the_thresh
     np.testing.assert_array_equal(stayed, walked.accepted == 0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Counting(analytic.GaussianSum):
-    """Counts its evaluations, where they happen."""
-
-    def latent_log_likelihood(self, z, arrays):
-        jax.debug.callback(lambda _: EVALUATED.append(1), z[0])
-        return super().latent_log_likelihood(z, arrays)
-
-
-EVALUATED: list[int] = []
-
-
 def test_evaluations_are_those_that_are_counted():
     known = analytic.correlated_gaussian(4)
-    problem = dataclasses.replace(known.problem, target=Counting(4))
+    problem = dataclasses.replace(known.problem, target=analytic.Counting(4))
     kernel = make_kernel(problem, make_proposal(4, known.modes, jnp.float64), 8, 15)
-    EVALUATED.clear()
+    analytic.EVALUATED.clear()
     kernel.run(np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, power=0.0, scale=SCALE)
     jax.effects_barrier()
-    assert len(EVALUATED) == kernel.walkers * kernel.calls == 8 * 16
+    assert len(analytic.EVALUATED) == kernel.walkers * kernel.calls == 8 * 16
 
 
 def run_on_devices() -> None:
