@@ -370,7 +370,7 @@ class TestFit:
 
     def test_limits_end_in_a_marked_result(self, prepared, compiled):
         process = start(
-            ["fit", "--config", "fit.toml", "--out", "partial", "--max-calls", "20000", "--json"], prepared, compiled
+            ["fit", "--config", "fit.toml", "--out", "partial", "--max-calls", "1200", "--json"], prepared, compiled
         )
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err

@@ -197,16 +197,16 @@ def deviance_residuals(
         settings, prediction, values, data: as for `log_likelihood`.
 
     Returns:
-        (4 n*n,), or (8 n*n,) with extra variance, whose logarithm has rows of its own.
+        (4 n*n,), and as many again with extra variance, whose logarithm has rows of its own.
     """
     residuals = normalised_residuals(prediction, data)
     extra = extra_variance(prediction, values, data)
-    rows = []
+    rows, logarithms = [], []
     for i, (r, e, w) in enumerate(zip(residuals, data.inverse_errors, data.weights, strict=True)):
         if extra is not None:
             # The 1 is one of the constants: with it the curvature of least squares is the likelihood's expected one
             # where the extra variance is small.
-            rows.append(jnp.sqrt(w) * jnp.where(e > 0, jnp.sqrt(1 + jnp.log1p(extra[i])), 0.0))
+            logarithms.append(jnp.sqrt(w) * jnp.where(e > 0, jnp.sqrt(1 + jnp.log1p(extra[i])), 0.0))
             r = r / jnp.sqrt(1 + extra[i])
         if settings.kind == "student-t":
             nu = settings.degrees_of_freedom
@@ -214,7 +214,7 @@ def deviance_residuals(
             squared = r**2 / nu + 1e-12
             r = r * jnp.sqrt((nu + 1) / nu * jnp.log1p(squared) / squared)
         rows.append(jnp.sqrt(w) * r)
-    return jnp.concatenate(rows)
+    return jnp.concatenate([*rows, *logarithms])
 
 
 def _student_mean(nu: float) -> float:

@@ -164,10 +164,16 @@ class Problem:
     observation: Observation
 
     def cut_opposite(self, theta: jax.Array | np.ndarray) -> Problem:
-        """The same problem with periodic coordinates cut opposite to the values in `theta` (ndim,)."""
-        u = self.target.prior.cube(jnp.asarray(theta, self.arrays.shift.dtype))
-        shift = jnp.where(jnp.asarray(self.target.prior.periodic), u - 0.5, 0.0)
-        return dataclasses.replace(self, arrays=self.arrays._replace(shift=shift))
+        """The same problem with periodic coordinates cut as far as possible from the values in `theta` (..., ndim)."""
+        dtype, prior = self.arrays.shift.dtype, self.target.prior
+        u = np.atleast_2d(np.asarray(prior.cube(jnp.asarray(theta, dtype)), dtype=np.float64))
+        shift = np.zeros(prior.ndim)
+        for i in np.flatnonzero(prior.periodic):
+            places = np.sort(u[:, i])
+            gaps = np.diff(places, append=places[0] + 1)
+            widest = np.argmax(gaps)
+            shift[i] = places[widest] + gaps[widest] / 2 - 1
+        return dataclasses.replace(self, arrays=self.arrays._replace(shift=jnp.asarray(shift, dtype)))
 
 
 def make_problem(observation: Observation, prior: Prior, model: GalaxyModel, settings: LikelihoodSettings) -> Problem:

@@ -161,7 +161,7 @@ def two_modes(ndim: int = 18, dtype=jnp.float64) -> Known:
 
 
 def student_arms(ndim: int = 18, dtype=jnp.float64) -> Known:
-    """Student's t with three degrees of freedom along turned axes; evidence and moments by one-dimensional integrals."""
+    """Student's t with three degrees of freedom along turned axes: evidence and moments by quadrature."""
     nu, rng = 3.0, np.random.default_rng(3)
     rotation = ortho_group.rvs(ndim, random_state=rng)
     widths, centres = np.geomspace(0.08, 0.4, ndim), 0.7 * rng.standard_normal(ndim)

@@ -22,7 +22,7 @@ from galfit_sr.inference.walk import make_kernel, repartitioned_log_likelihood
 
 SCALE = 0.4
 WALKERS = 2000
-# Smallest p-value of about twenty Kolmogorov-Smirnov tests: below 1e-4 by chance once in 500 times, but seeds are fixed.
+# Smallest p-value of eleven Kolmogorov-Smirnov tests: below 1e-4 once in a thousand times; the seeds are fixed.
 LEAST_P = 1e-4
 
 
