@@ -214,10 +214,11 @@ class _OrderedGroup:
         """Overwrites the members' columns (prior draws) with ordered ones."""
         top: jax.Array | float = self.ceiling
         if self.larger is not None:
-            top = columns[self.larger] = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
+            top = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
+            # Rounding must not carry a draw below the fixed members, or, as below, one of the others above this one.
+            top = columns[self.larger] = jnp.maximum(top, self.floor)
         for i in self.smaller:
             prior = self.priors[i]
-            # Rounding must not lift a draw above the larger one.
             columns[i] = jnp.minimum(prior.icdf(u[..., i] * jnp.clip(prior.cdf(top), 0, 1)), top)
 
     def cube(self, theta: jax.Array, columns: list[jax.Array]) -> None:

@@ -79,15 +79,17 @@ class Target:
     def parameters(self, z: jax.Array, shift: jax.Array) -> jax.Array:
         """Latent (..., ndim) to parameters (..., ndim)."""
         u = jnp.clip(ndtr(z), _CUBE_EDGE, 1 - _CUBE_EDGE)
-        periodic = jnp.asarray(self.prior.periodic)
-        return self.prior.transform(jnp.where(periodic, jnp.mod(u + shift, 1.0), u))
+        return self.prior.transform(self._turned(u, shift))
 
     def latent(self, theta: jax.Array, shift: jax.Array) -> jax.Array:
         """Inverse of `parameters`."""
-        u = self.prior.cube(theta)
-        periodic = jnp.asarray(self.prior.periodic)
-        u = jnp.where(periodic, jnp.mod(u - shift, 1.0), u)
+        u = self._turned(self.prior.cube(theta), -shift)
         return ndtri(jnp.clip(u, _CUBE_EDGE, 1 - _CUBE_EDGE))
+
+    def _turned(self, u: jax.Array, shift: jax.Array) -> jax.Array:
+        """The unit cube with periodic coordinates moved by `shift`, modulo 1."""
+        moved = jnp.mod(u + jnp.broadcast_to(shift, u.shape), 1.0)
+        return jnp.where(np.broadcast_to(self.prior.periodic, u.shape), moved, u)
 
     def log_likelihood(self, theta: jax.Array, arrays: Arrays) -> jax.Array:
         """Log-likelihood less its offset, of one parameter vector (ndim,)."""
