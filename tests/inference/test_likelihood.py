@@ -273,7 +273,7 @@ def test_half_sum_of_squares_is_minus_the_log_likelihood(settings, case):
 
 
 def test_jitter_curvature_is_the_expected_one():
-    """Least squares' curvature in the jitter: half the squared derivative of the log variance, summed over the pixels."""
+    """Least squares' curvature in the jitter: half the squared derivative of the log variance, summed over pixels."""
     observation = random_observation(13, missing=("velocity", "dispersion", "ml"))
     model = Maps(*map(jnp.asarray, random_maps(np.random.default_rng(14))))
     good, errors = observation.good.brightness, observation.errors.brightness[observation.good.brightness]

@@ -27,7 +27,7 @@ def ordered(larger: str, *smaller: str, **priors) -> Parameters:
     return Parameters(free(**priors), (Order(smaller, larger),))
 
 
-def uniform_prior() -> dist.Distribution:
+def flat() -> dist.Distribution:
     return dist.Uniform(-2.0, 1.5)
 
 
@@ -46,23 +46,19 @@ JOINT = {
             h=Isotropic(0.4, math.pi),
         )
     ),
-    "one uniform prior": lambda: ordered("c", "a", "b", a=uniform_prior(), b=uniform_prior(), c=uniform_prior()),
+    "one uniform prior": lambda: ordered("c", "a", "b", a=flat(), b=flat(), c=flat()),
     "one normal prior": lambda: ordered("c", "a", "b", a=dist.Normal(1, 2), b=dist.Normal(1, 2), c=dist.Normal(1, 2)),
-    "unequal ranges": lambda: ordered("c", "a", "b", a=uniform_prior(), b=dist.Uniform(-1, 3), c=dist.Uniform(-1.5, 2)),
+    "unequal ranges": lambda: ordered("c", "a", "b", a=flat(), b=dist.Uniform(-1, 3), c=dist.Uniform(-1.5, 2)),
     "normals": lambda: ordered("c", "a", "b", a=dist.Normal(0, 1), b=dist.Normal(-0.5, 0.3), c=dist.Normal(0.5, 2)),
     "isotropic and loguniform": lambda: ordered("b", "a", a=Isotropic(0.1, 1.0), b=dist.LogUniform(0.05, 3.0)),
     "truncated": lambda: ordered(
         "b", "a", a=dist.TruncatedNormal(0, 1, low=-1, high=2), b=dist.TruncatedNormal(1, 1, low=-2, high=1.5)
     ),
-    "smaller fixed": lambda: ordered("c", "a", "b", a=uniform_prior(), b=uniform_prior(), c=uniform_prior()).replace(
-        "a", value=-0.5
-    ),
-    "all smaller fixed": lambda: ordered("b", "a", a=uniform_prior(), b=uniform_prior()).replace("a", value=0.5),
-    "larger fixed": lambda: ordered("c", "a", "b", a=uniform_prior(), b=dist.Normal(0, 1), c=uniform_prior()).replace(
-        "c", value=1
-    ),
+    "smaller fixed": lambda: ordered("c", "a", "b", a=flat(), b=flat(), c=flat()).replace("a", value=-0.5),
+    "all smaller fixed": lambda: ordered("b", "a", a=flat(), b=flat()).replace("a", value=0.5),
+    "larger fixed": lambda: ordered("c", "a", "b", a=flat(), b=dist.Normal(0, 1), c=flat()).replace("c", value=1),
     "two orders": lambda: Parameters(
-        free(a=uniform_prior(), b=uniform_prior(), c=dist.Normal(0, 1), d=dist.Uniform(-1, 2)),
+        free(a=flat(), b=flat(), c=dist.Normal(0, 1), d=dist.Uniform(-1, 2)),
         (Order(("a",), "b"), Order(("c",), "d")),
     ),
 }
