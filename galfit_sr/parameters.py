@@ -200,10 +200,22 @@ def bounds(distribution: dist.Distribution) -> tuple[float, float]:
 
 
 def distribution_signature(distribution: dist.Distribution | None) -> tuple:
-    """A hashable stand-in that is equal for equal distributions."""
-    leaves, structure = jax.tree_util.tree_flatten(distribution)
-    numbers = tuple(float(x) for leaf in leaves for x in np.ravel(leaf))
-    return (type(distribution), str(structure), numbers)
+    """A hashable stand-in that is equal for equal distributions, in this process and in any other.
+
+    Made of the arguments by name: flattened, a distribution lists its fields in an order that differs between
+    processes, and with them what it has happened to cache.
+    """
+    if distribution is None:
+        return ()
+    fields = sorted(f for f in type(distribution).gather_pytree_data_fields() if not f.startswith("_"))
+    return (type(distribution), tuple((f, _content(getattr(distribution, f, None))) for f in fields))
+
+
+def _content(argument: object) -> tuple:
+    if isinstance(argument, dist.Distribution):
+        return distribution_signature(argument)
+    leaves, structure = jax.tree_util.tree_flatten(argument)
+    return (str(structure), *(float(x) for leaf in leaves for x in np.ravel(leaf)))
 
 
 def unknown_name(name: str, known: list[str], kind: str) -> str:

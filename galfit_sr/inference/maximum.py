@@ -110,11 +110,11 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
     """The maximum near `theta`."""
     target, arrays = problem.target, problem.arrays
     dtype = arrays.shift.dtype
-
+    start = np.asarray(target.latent(theta, arrays.shift), dtype=np.float64)
     # Rows of masked pixels are zero; without them the factorisations are several times faster.
-    used = np.append(
-        np.concatenate([np.asarray(e) > 0 for e in arrays.data.inverse_errors]), np.ones(target.ndim, bool)
-    )
+    fitted = np.concatenate([np.asarray(e) > 0 for e in arrays.data.inverse_errors])
+    rows = _residuals.eval_shape(target, jnp.asarray(start, dtype), arrays).size - target.ndim
+    used = np.append(np.tile(fitted, rows // fitted.size), np.ones(target.ndim, bool))
 
     def residuals(z: np.ndarray) -> np.ndarray:
         return np.asarray(_residuals(target, jnp.asarray(z, dtype), arrays), dtype=np.float64)[used]
@@ -122,7 +122,6 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
     def jacobian(z: np.ndarray) -> np.ndarray:
         return np.asarray(_jacobian(target, jnp.asarray(z, dtype), arrays))[:, used].T.astype(np.float64)
 
-    start = np.asarray(target.latent(theta, arrays.shift), dtype=np.float64)
     found = least_squares(residuals, start, jacobian, method="trf", x_scale=1.0, max_nfev=steps, ftol=1e-6, xtol=1e-6)
     return _Found(-found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift), found.nfev)
 

@@ -22,6 +22,7 @@ import pytest
 from galfit_sr.errors import InputError
 from galfit_sr.inference import nested
 from galfit_sr.inference.nested import Nested, run_nested
+from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.proposal import make_proposal
 from galfit_sr.inference.walk import Kernel, make_kernel
 
@@ -48,16 +49,21 @@ def within(seconds: int):
 
 
 @pytest.fixture
-def kernel_calls(monkeypatch) -> list[int]:
-    """A list that grows by one entry, the likelihoods, with every call of the kernel."""
+def batches(monkeypatch) -> list[int]:
+    """A list that grows by one entry, the likelihoods, with every batch of walks or of draws."""
     calls: list[int] = []
-    run = Kernel.run
+    run, draw = Kernel.run, nested.Walks._draw
 
-    def counted(self, *args, **kwargs):
+    def counted_run(self, *args, **kwargs):
         calls.append(self.walkers * self.calls)
         return run(self, *args, **kwargs)
 
-    monkeypatch.setattr(Kernel, "run", counted)
+    def counted_draw(self, *args, **kwargs):
+        calls.append(CHUNK)
+        return draw(self, *args, **kwargs)
+
+    monkeypatch.setattr(Kernel, "run", counted_run)
+    monkeypatch.setattr(nested.Walks, "_draw", counted_draw)
     return calls
 
 
@@ -83,28 +89,28 @@ def test_an_engine_pickles_as_a_mark():
     assert len(pickled) < 1000 < arrays
 
 
-def test_interrupted_run_is_partial_and_resumes_into_the_uninterrupted_one(tmp_path, kernel_calls):
+def test_interrupted_run_is_partial_and_resumes_into_the_uninterrupted_one(tmp_path, batches):
     whole = run_nested(KNOWN.problem, (), STATIC, seed=1)
-    needed = len(kernel_calls)
-    kernel_calls.clear()
+    needed = sum(batches)
+    batches.clear()
     file = tmp_path / "checkpoint"
     half = dataclasses.replace(STATIC, max_calls=whole.calls // 2)
     part = run_nested(KNOWN.problem, (), half, seed=1, checkpoint=file)
     assert_partial(part)
     # The limit is looked at after every new point, and the queue of walks was drawn before.
     assert half.max_calls < part.calls <= half.max_calls + STATIC.walkers * (STATIC.walks + 1) + STATIC.nlive
-    done = len(kernel_calls)
-    assert 0.3 * needed < done < 0.7 * needed
+    done = sum(batches)
+    assert 0.4 * needed < done < 0.6 * needed
 
-    kernel_calls.clear()
+    batches.clear()
     resumed = run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True)
-    assert len(kernel_calls) == needed - done
+    assert sum(batches) == needed - done
     assert resumed.converged
     assert_same(resumed, whole)
 
-    kernel_calls.clear()
+    batches.clear()
     again = run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True)
-    assert not kernel_calls, "a finished run has nothing left to do"
+    assert not batches, "a finished run has nothing left to do"
     assert_same(again, whole)
 
 
@@ -144,18 +150,18 @@ def test_limit_reached_while_live_points_are_added(tmp_path, short_by):
 
 
 @pytest.mark.parametrize("calls", [6_000, 40_000], ids=["first run", "batches"])
-def test_dynamic_run_is_partial_and_resumes(tmp_path, calls, kernel_calls):
+def test_dynamic_run_is_partial_and_resumes(tmp_path, calls, batches):
     file = tmp_path / "checkpoint"
     limit, longer = (dataclasses.replace(DYNAMIC, max_calls=n) for n in (calls, calls + 20_000))
     part = run_nested(KNOWN.problem, (), limit, seed=1, checkpoint=file)
     assert_partial(part)
     assert part.calls <= calls + STATIC.walkers * (STATIC.walks + 1) * 2
-    done = sum(kernel_calls)
-    kernel_calls.clear()
+    done = sum(batches)
+    batches.clear()
     with within(120):
         resumed = run_nested(KNOWN.problem, (), longer, seed=1, checkpoint=file, resume=True)
-    assert sum(kernel_calls) < 25_000
-    assert done + sum(kernel_calls) > calls + 15_000
+    assert sum(batches) < 25_000
+    assert done + sum(batches) > calls + 15_000
     assert len(resumed.z) > len(part.z)
     assert abs(resumed.log_evidence - KNOWN.log_evidence) < 4 * resumed.log_evidence_error
 
@@ -261,21 +267,27 @@ def run_slowly() -> None:
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_into_the_uninterrupted_one(tmp_path, kernel_calls):
+def test_killed_run_resumes_into_the_uninterrupted_one(tmp_path, batches):
     file = tmp_path / "checkpoint"
     here = Path(__file__)
     code = f"import sys; sys.path.insert(0, {str(here.parent)!r}); import test_checkpoint; test_checkpoint.run_slowly()"
     environment = {**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
     with subprocess.Popen([sys.executable, "-c", code, file], env=environment) as child:
-        wait_for(file.exists, child)
-        time.sleep(1.0)
+        written = set()
+
+        def often() -> bool:
+            if file.exists():
+                written.add(file.stat().st_mtime_ns)
+            return len(written) > 10
+
+        wait_for(often, child)
         kill(child)
     whole = run_nested(KNOWN.problem, (), STATIC, seed=1)
-    needed = len(kernel_calls)
-    kernel_calls.clear()
+    needed = len(batches)
+    batches.clear()
     assert_same(run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True), whole)
-    # Ten calls a second, of which all but the last few are in the checkpoint.
-    assert len(kernel_calls) <= needed - 5
+    # Of ten checkpoints, a tenth of a second apart, nearly every one holds another batch of walks.
+    assert len(batches) <= needed - 5
 
 
 SHORT_INTERVAL = (

@@ -2,6 +2,9 @@
 
 import functools
 import math
+import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -355,6 +358,30 @@ def test_equal_content_is_equal_and_another_prior_is_not():
     assert one != other
     assert hash(one) != hash(other)
     assert one != Prior(Parameters(default_parameters().items))
+
+
+SHOWN = (
+    "import numpyro.distributions as d; from galfit_sr.parameters import Parameter, Parameters;"
+    "from galfit_sr.priors import Isotropic, Prior;"
+    "kinds = (d.Uniform(-2, 1.5), d.LogUniform(0.1, 20), d.TruncatedNormal(0, 1, low=-1), Isotropic(0.1, 1.0));"
+    "print(repr(Prior(Parameters(tuple(Parameter(f'p{i}', '', '', prior=k) for i, k in enumerate(kinds))))))"
+)
+
+
+def test_another_process_shows_the_same_content():
+    """A checkpoint is known by it; sets, whose order changes from one process to the next, must not enter."""
+    shown = {
+        subprocess.run(
+            [sys.executable, "-c", SHOWN],
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 4)
+    }
+    assert len(shown) == 1
+    assert "TruncatedDistribution" in shown.pop()
 
 
 def test_periodic_marks_the_angle_alone():
