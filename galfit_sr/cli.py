@@ -109,6 +109,10 @@ def fit(
         str | None,
         typer.Option(help='Pixels to leave out: a FITS mask, or "circle(x, y, r)" in arcsec from the centre.'),
     ] = None,
+    masses: Annotated[
+        Path | None,
+        typer.Option(help="FITS file of stellar masses on the spaxels of the MAPS file, for a mass-to-light map."),
+    ] = None,
     sampler: Annotated[Sampler, typer.Option(help="How the posterior is sampled.")] = Sampler.NESTED,
     nlive: Annotated[int | None, typer.Option(min=1, help="Live points of the nested sampler.")] = None,
     seed: Seed = None,
@@ -127,7 +131,7 @@ def fit(
       galfit-sr fit manga-10215-3703-MAPS-HYB10-MILESHC-MASTARSSP.fits.gz --nlive 500 --seed 1
       galfit-sr fit --resume --out mock_galaxy_fit
     """
-    for path in (file, config):
+    for path in (file, config, masses):
         _check_readable(path)
     folder = out or Path(f"{_stem(file)}_fit")
     if resume:
@@ -148,6 +152,7 @@ def fit(
     settings = settings.override(
         file=None if file is None else str(file.absolute()),
         region=None if region is None else locate_region(region, Path.cwd()),
+        masses=None if masses is None else str(masses.absolute()),
         seed=seed,
         x64=x64,
         nlive=nlive,

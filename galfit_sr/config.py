@@ -33,11 +33,13 @@ class ObservationConfig:
     Attributes:
         file: MaNGA MAPS or observation file; None for the bundled mock galaxy.
         region: the user's mask, a FITS file or circles (see `observations.region`).
+        masses: FITS file of stellar masses that go with a MAPS file (see `observations.masses`).
         psf_photometry, psf_kinematics: in place of the file's.
     """
 
     file: str | None = None
     region: str | tuple[str, ...] | None = None
+    masses: str | None = None
     psf_photometry: PSF | None = None
     psf_kinematics: PSF | None = None
 
@@ -89,6 +91,7 @@ class FitConfig:
         *,
         file: str | None = None,
         region: str | None = None,
+        masses: str | None = None,
         seed: int | None = None,
         x64: bool | None = None,
         **sampler: Any,
@@ -96,7 +99,7 @@ class FitConfig:
         """This configuration with the given values, those that are not None; `sampler` holds fields of the sampler."""
         return dataclasses.replace(
             self,
-            observation=_replace(self.observation, file=file, region=region),
+            observation=_replace(self.observation, file=file, region=region, masses=masses),
             sampler=_replace(self.sampler, **sampler),
             seed=self.seed if seed is None else seed,
             x64=self.x64 if x64 is None else x64,
@@ -129,6 +132,7 @@ def load_config(path: Path) -> FitConfig:
         data,
         file=None if data.file is None else str(folder / data.file),
         region=locate_region(data.region, folder) if isinstance(data.region, str) else data.region,
+        masses=None if data.masses is None else str(folder / data.masses),
     )
     return dataclasses.replace(config, observation=located)
 
@@ -212,6 +216,7 @@ def _observation(table: Any) -> ObservationConfig:
     hints = {
         "file": str,
         "region": str | tuple[str, ...],
+        "masses": str,
         "psf_photometry": Mapping[str, Any],
         "psf_kinematics": Mapping[str, Any],
     }

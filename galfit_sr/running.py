@@ -27,7 +27,7 @@ def observe(config: FitConfig) -> Observation:
         InputError: they cannot be used.
     """
     section = config.observation
-    observation = read(section.file or mock_galaxy_path(), region=section.region)
+    observation = read(section.file or mock_galaxy_path(), region=section.region, masses=section.masses)
     return dataclasses.replace(
         observation,
         psf_photometry=section.psf_photometry or observation.psf_photometry,

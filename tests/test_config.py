@@ -23,6 +23,7 @@ orders = [{ smaller = ["log10_disc1_radius"], larger = "log10_disc2_radius" }]
 [observation]
 file = "galaxy.fits"
 region = ["circle(1, 2, 3)", "circle(0, -4, 1.5)"]
+masses = "mass.fits"
 psf_photometry = { kind = "double-gaussian", fwhm = 1.2, fwhm_wide = 3, wide_fraction = 0.1 }
 psf_kinematics = { kind = "moffat", fwhm = 2.5, beta = 3.5 }
 
@@ -56,6 +57,7 @@ def test_every_section_is_read():
     assert config.orders == (Order(("log10_disc1_radius",), "log10_disc2_radius"),)
     assert config.observation.file == "galaxy.fits"
     assert config.observation.region == ("circle(1, 2, 3)", "circle(0, -4, 1.5)")
+    assert config.observation.masses == "mass.fits"
     assert config.observation.psf_photometry == DoubleGaussianPSF(1.2, 3.0, 0.1)
     assert config.observation.psf_kinematics == MoffatPSF(2.5, 3.5)
     assert config.model.fidelity == "point"
@@ -140,9 +142,12 @@ def test_strings_are_escaped():
 
 
 def test_overrides_come_before_the_file():
-    config = loads("seed = 3\n[sampler]\nnlive = 123").override(seed=None, file="x.fits", nlive=77, max_calls=None)
+    config = loads("seed = 3\n[sampler]\nnlive = 123").override(
+        seed=None, file="x.fits", masses="m.fits", nlive=77, max_calls=None
+    )
     assert config.seed == 3
     assert config.observation.file == "x.fits"
+    assert config.observation.masses == "m.fits"
     assert config.sampler == Nested(nlive=77)
 
 
@@ -165,6 +170,7 @@ REFUSED = {
     "[likelihood]\nweights = { velocty = 1 }": r"\[likelihood.weights\]: 'velocty'; did you mean 'velocity'",
     "[likelihood]\nweights = { velocity = 'a' }": "weights.velocity = 'a'; a number is needed",
     "[likelihood]\nweights = { velocity = -1 }": "weight of velocity is -1",
+    "[observation]\nmasses = 3": r"\[observation\] masses = 3; a string is needed",
     "[model]\nfidelity = 'pixle'": r"\[model\] fidelity = 'pixle'; one of 'point', 'pixel' is needed",
     "[model]\ncomponents = 'bulge'": r"components = 'bulge'; an array, each element a string, is needed",
     "[model]\ncomponents = ['bulge', 'disk1']": "'disk1'; did you mean 'disc1'",
@@ -202,10 +208,13 @@ def test_bad_configuration_is_refused_in_one_sentence(text):
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
-    (tmp_path / "fit.toml").write_text('[observation]\nfile = "galaxy.fits"\nregion = "mask.fits"\n')
+    (tmp_path / "fit.toml").write_text(
+        '[observation]\nfile = "galaxy.fits"\nregion = "mask.fits"\nmasses = "mass.fits"\n'
+    )
     config = load_config(tmp_path / "fit.toml")
     assert config.observation.file == str(tmp_path / "galaxy.fits")
     assert config.observation.region == str(tmp_path / "mask.fits")
+    assert config.observation.masses == str(tmp_path / "mass.fits")
 
 
 def test_circles_are_no_paths(tmp_path):

@@ -12,6 +12,7 @@ from ..maps import Maps, Observation
 from ..psf import GaussianPSF
 from .fits_input import FitsFile, check_ranges, load
 from .light import SPEED_OF_LIGHT, log10_error, log10_surface_brightness
+from .masses import mass_to_light
 from .quality import LIGHT_MASK, mask_notes, quality_notes
 from .region import Region, apply_region
 from .rotation import rotation_notes
@@ -44,6 +45,7 @@ def read_manga(
     canvas: int = 80,
     brightness_floor: float = 0.02,
     brightness_snr: float = 3.0,
+    masses: str | os.PathLike[str] | None = None,
 ) -> Observation:
     """Read light and stellar kinematics from a DAP MAPS file (DR15 to DR17, HYB10 or VOR10 binning).
 
@@ -59,6 +61,9 @@ def read_manga(
     The PSF of the light is Gaussian with the header's GFWHM, that of the kinematics with RFWHM: the stellar fit spans
     3600 to 7400 angstrom, and the r band's value lies within 3 % of that of any wavelength there.
 
+    Mass-to-light ratio: that of the stellar masses in another file over this light, by `masses.mass_to_light`; without
+    one, there is none.
+
     Not good pixels hold NaN where nothing was measured.
 
     Args:
@@ -70,13 +75,21 @@ def read_manga(
             5 % (0.02 dex), nor is any model of two discs and a bulge.
         brightness_snr: light with a lower signal-to-noise ratio per spaxel is left out: a logarithm has no symmetric
             error there (at 3 its bias is a sixth of its error).
+        masses: path of a FITS file with the images MASS (log10 of the stellar mass per kpc^2 or per spaxel, as its
+            BUNIT says), MASS_ERR (dex) and optionally MASS_MASK (0 = good) on the spaxels of the MAPS file; `masses`
+            documents it.
 
     Raises:
-        InputError: the file cannot be read, lacks something, contradicts itself, holds numbers that no galaxy has, or
+        InputError: a file cannot be read, lacks something, contradicts itself, holds numbers that no galaxy has, or
             has no good pixel.
     """
     return manga_observation(
-        load(path), region=region, canvas=canvas, brightness_floor=brightness_floor, brightness_snr=brightness_snr
+        load(path),
+        region=region,
+        canvas=canvas,
+        brightness_floor=brightness_floor,
+        brightness_snr=brightness_snr,
+        masses=masses,
     )
 
 
@@ -87,6 +100,7 @@ def manga_observation(
     canvas: int = 80,
     brightness_floor: float = 0.02,
     brightness_snr: float = 3.0,
+    masses: str | os.PathLike[str] | None = None,
 ) -> Observation:
     """As `read_manga`, from an opened file."""
     file.require(EXTENSIONS, "MaNGA MAPS file")
@@ -124,6 +138,11 @@ def manga_observation(
     if not np.any(brightness[2]):
         raise InputError(f"{file.path}: no spaxel has light with a signal-to-noise ratio of {brightness_snr:g} or more")
 
+    ml: _Map = (np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool))
+    if masses is not None:
+        ml, mass_notes = mass_to_light(load(masses), brightness, pixel_scale=SPAXEL, redshift=redshift)
+        notes += mass_notes
+
     photometry = _photometry(file)
     row, column = (canvas - shape[0]) // 2, (canvas - shape[1]) // 2
 
@@ -132,8 +151,7 @@ def manga_observation(
         full[row : row + shape[0], column : column + shape[1]] = array
         return full
 
-    empty = (np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool))
-    maps = (brightness, velocity, dispersion, empty)
+    maps = (brightness, velocity, dispersion, ml)
     observation = Observation(
         name=f"manga-{file.text('PLATEIFU') or os.path.basename(file.path)}",
         redshift=redshift,
