@@ -41,7 +41,9 @@ class Nested:
     Attributes:
         nlive: live points.
         walks: steps of each walk that draws a new live point.
-        dynamic: whether live points are added where they serve the posterior (Higson et al. 2019).
+        dynamic: whether live points are added where they serve the posterior (Higson et al. 2019, Stat. Comput. 29,
+            891), until it has `effective_samples`.
+        effective_samples: with which a dynamic run ends.
         start: `repartitioned` around the first answer, or from the `prior`, the slow reference.
         dlogz: the run ends when the live points can add no more than this to the log evidence.
         walkers: walks that run at once; a multiple of the number of devices.
@@ -51,6 +53,7 @@ class Nested:
     nlive: int = 200
     walks: int = 60
     dynamic: bool = False
+    effective_samples: int = 4000
     start: str = "repartitioned"
     dlogz: float = 0.1
     walkers: int = 16
@@ -58,7 +61,7 @@ class Nested:
     max_calls: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("nlive", 40), ("walks", 1), ("walkers", 1)):
+        for name, least in (("nlive", 40), ("walks", 1), ("walkers", 1), ("effective_samples", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; at least {least} is needed")
         if self.start not in STARTS:
@@ -331,7 +334,8 @@ def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any])
 
 def _limits(settings: Nested) -> dict[str, Any]:
     if settings.dynamic:
-        return {"dlogz_init": settings.dlogz, "nlive_init": settings.nlive}
+        stop = {"target_n_effective": settings.effective_samples}
+        return {"dlogz_init": settings.dlogz, "nlive_init": settings.nlive, "stop_kwargs": stop}
     return {"dlogz": settings.dlogz}
 
 
@@ -394,12 +398,23 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
         log_likelihood,
         np.asarray(results.logvol),
         evidence,
-        float(results.logzerr[-1]),
+        _evidence_error(np.exp(log_weights), np.asarray(results.logvol)),
         information,
         int(np.sum(results.ncall)),
         float(acceptance),
         converged,
     )
+
+
+def _evidence_error(weights: np.ndarray, log_volume: np.ndarray) -> float:
+    """Standard deviation of the log evidence by the unknown shrinkage of every step.
+
+    d log Z / d log t_j is the share of the evidence that lies beyond step j, and log t_j scatters by its own mean 1/n_j
+    (Skilling 2006, Bayesian Anal. 1, 833): sqrt(H/n) where n is constant. dynesty's own error counts a step by the
+    information gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
+    """
+    beyond = np.cumsum(weights[::-1])[::-1]
+    return float(np.sqrt(np.sum((beyond * np.diff(log_volume, prepend=0.0)) ** 2)))
 
 
 _LIVE_ENGINE: ContextVar[Engine] = ContextVar("engine of the run being restored")

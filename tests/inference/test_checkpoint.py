@@ -27,8 +27,8 @@ from galfit_sr.inference.proposal import make_proposal
 from galfit_sr.inference.walk import Kernel, make_kernel
 
 STATIC = Nested(nlive=50, walks=20, walkers=8, start="prior")
-# dynesty goes on to ten thousand effective samples by itself: every dynamic run here ends by its limit.
-DYNAMIC = dataclasses.replace(STATIC, dynamic=True)
+# More effective samples than any limit here allows: every dynamic run ends by its limit.
+DYNAMIC = dataclasses.replace(STATIC, dynamic=True, effective_samples=20_000)
 KNOWN = analytic.correlated_gaussian(4)
 
 

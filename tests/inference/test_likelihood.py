@@ -6,7 +6,6 @@ import dataclasses
 import math
 
 import jax
-import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -22,7 +21,6 @@ from galfit_sr.inference.likelihood import (
     make_data,
     offset,
 )
-from galfit_sr.inference.maximum import Mode
 from galfit_sr.inference.problem import (
     Problem,
     batch_log_likelihood,
@@ -30,8 +28,6 @@ from galfit_sr.inference.problem import (
     make_problem,
     predict,
 )
-from galfit_sr.inference.proposal import make_proposal
-from galfit_sr.inference.walk import make_kernel
 from galfit_sr.maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from galfit_sr.model.galaxy import GalaxyModel, Prediction
 from galfit_sr.model.grid import Canvas
@@ -453,38 +449,3 @@ def test_residuals_of_a_target_are_its_log_posterior(galaxy):
 def test_an_evaluation_that_fails_is_impossible_not_an_error(galaxy, truth):
     nowhere = truth.at[0].set(jnp.nan)
     assert galaxy.target.log_likelihood(nowhere, galaxy.arrays) == -jnp.inf
-
-
-class Compilations:
-    """Counts what XLA compiles, everything included: a lone `jnp.asarray` of a new shape would show."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        jax.monitoring.register_event_duration_secs_listener(self._heard)
-
-    def _heard(self, event: str, seconds: float, **details: object) -> None:
-        self.count += event == "/jax/core/compile/backend_compile_duration"
-
-
-@pytest.fixture(scope="module")
-def compilations() -> Compilations:
-    return Compilations()
-
-
-def use(problem: Problem, modes: tuple[Mode, ...] = ()) -> None:
-    """Everything that a fit calls: likelihoods, gradients, residuals, maps, a walk."""
-    target, arrays = problem.target, problem.arrays
-    z = jnp.full((4, target.ndim), 0.1)
-    batch_log_likelihood(target, z, arrays).block_until_ready()
-    predict(target, target.parameters(z[0], arrays.shift), arrays)
-    gradient(target, z[0], arrays).block_until_ready()
-    kernel = make_kernel(problem, make_proposal(target.ndim, modes, arrays.shift.dtype), 2, 3)
-    pool = np.random.default_rng(20).standard_normal((20, target.ndim))
-    kernel.run(np.random.default_rng(21), pool[:2], pool, threshold=-np.inf, power=0.0, scale=0.1)
-
-
-gradient = jax.jit(jax.grad(lambda z, target, arrays: target.latent_log_likelihood(z, arrays)), static_argnums=1)
-
-
-def gradient_of(problem: Problem, z: jax.Array) -> jax.Array:
-    return gradient(z, problem.target, problem.arrays)

@@ -1,0 +1,120 @@
+"""From an observation to a posterior: the first answer, what it warns of, and what a second galaxy costs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from galfit_sr.inference.fit import first_answer, fit
+from galfit_sr.inference.likelihood import LikelihoodSettings
+from galfit_sr.inference.nested import Nested
+from galfit_sr.maps import Observation
+from galfit_sr.model.galaxy import GalaxyModel
+from galfit_sr.model.grid import Canvas
+from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
+from galfit_sr.parameters import JITTER, Parameters, default_parameters
+from galfit_sr.psf import GaussianPSF
+
+MODEL = GalaxyModel(canvas=Canvas(32, 1.0), fidelity="point")
+QUICK = Nested(nlive=40, walks=10, walkers=8, max_calls=8000)
+
+
+def mock(seed: int = 1, **changes) -> Observation:
+    return make_mock({**MOCK_TRUTH, **changes}, model=MODEL, fibres=0, seed=seed)
+
+
+def pulls(answer, truth: dict[str, float]) -> np.ndarray:
+    """Differences from the truth in standard deviations."""
+    names = answer.problem.target.prior.names
+    return np.array([(v - truth[n]) / e for n, v, e in zip(names, answer.values, answer.errors, strict=True)])
+
+
+def test_first_answer_is_the_truth_within_its_errors():
+    observation = mock()
+    answer = first_answer(observation, model=MODEL)
+    # 18 pulls of a normal distribution: the largest exceeds 4 once in a thousand times. Laplace's errors are too small
+    # in the bulge's skewed directions, hence 5.
+    assert np.max(np.abs(pulls(answer, MOCK_TRUTH))) < 5
+    assert not answer.warnings
+    for name, chi2 in answer.reduced_chi2.items():
+        count = int(np.sum(getattr(observation.good, name)))
+        assert abs(chi2 - 1) < 5 * np.sqrt(2 / count) + 18 / count, name
+
+
+def test_periodic_angle_next_to_its_edge():
+    truth = {**MOCK_TRUTH, "position_angle": np.pi - 0.001}
+    answer = first_answer(mock(position_angle=truth["position_angle"]), model=MODEL)
+    turned = answer.best_values()["position_angle"] - truth["position_angle"]
+    error = answer.errors[list(answer.problem.target.prior.names).index("position_angle")]
+    assert abs((turned + np.pi) % (2 * np.pi) - np.pi) < 5 * error
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "student-t"])
+def test_jitter_and_systemic_velocity_are_found(kind):
+    defaults = default_parameters()
+    parameters = Parameters((*defaults.items, JITTER), defaults.orders).replace(
+        "systemic_velocity", prior=dist.Uniform(-100.0, 100.0)
+    )
+    observation = mock(systemic_velocity=37.5)
+    jitter = 0.05
+    brightness = observation.values.brightness
+    more = jitter * np.random.default_rng(5).standard_normal(brightness.shape)
+    noisy = dataclasses.replace(observation, values=observation.values._replace(brightness=brightness + more))
+    answer = first_answer(noisy, parameters=parameters, model=MODEL, likelihood=LikelihoodSettings(kind))
+    truth = {**MOCK_TRUTH, "systemic_velocity": 37.5, "log10_brightness_jitter": np.log10(jitter)}
+    found = dict(zip(answer.problem.target.prior.names, pulls(answer, truth), strict=True))
+    assert abs(found["systemic_velocity"]) < 5
+    # The same search in one dimension, everything else at the truth.
+    exact = make_mock(truth, model=MODEL, fibres=0, noise=0.0, seed=0).values.brightness
+    residuals, errors = noisy.values.brightness - exact, noisy.errors.brightness
+    density = norm.logpdf if kind == "gaussian" else student(LikelihoodSettings().degrees_of_freedom).logpdf
+    plain = minimize_scalar(
+        lambda j: -np.sum(density(residuals / np.hypot(errors, 10**j)) - np.log(np.hypot(errors, 10**j))),
+        bounds=(-4, -0.5),
+        method="bounded",
+    ).x
+    # 18 parameters take up 18 of 1024 squared residuals, 0.004 dex.
+    assert abs(answer.best_values()["log10_brightness_jitter"] - plain) < 0.02
+
+
+def test_a_model_that_does_not_describe_the_data_is_told_before_sampling():
+    """A bar of light across the disc."""
+    observation = mock()
+    brightness = observation.values.brightness.copy()
+    brightness[:, 20:24] += 0.5
+    odd = dataclasses.replace(observation, values=observation.values._replace(brightness=brightness))
+    answer = first_answer(odd, model=MODEL)
+    assert answer.reduced_chi2["brightness"] > 2
+    assert any("brightness" in sentence for sentence in answer.warnings)
+
+
+def test_second_galaxy_compiles_nothing():
+    """Another truth, redshift, PSF and mask: what a survey pays per galaxy is sampling alone."""
+    first = mock(1)
+    second = dataclasses.replace(
+        mock(2, inclination=0.5, log10_disc2_mass=10.9),
+        redshift=0.05,
+        psf_kinematics=GaussianPSF(2.2),
+        good=first.good._replace(velocity=first.good.velocity & (np.arange(32) > 4)[:, None]),
+    )
+    parameters = default_parameters()
+    fit(first, model=MODEL, parameters=parameters, sampler=QUICK)
+    compiled: list[str] = []
+
+    def heard(event: str, seconds: float, **details: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    fit(second, model=MODEL, parameters=default_parameters(), sampler=QUICK)
+    assert not compiled
+    # The count is not blind.
+    jax.jit(lambda x: x + 1.25)(np.float64(1.0))
+    assert compiled
