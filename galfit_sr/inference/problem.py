@@ -20,6 +20,7 @@ from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel, Prediction
 from ..model.scene import Scene, make_scene
 from ..priors import Prior
+from .devices import devices_for, spread
 from .likelihood import (
     Data,
     LikelihoodSettings,
@@ -138,7 +139,7 @@ def batch_log_prior(target: Target, theta: jax.Array) -> jax.Array:
 @partial(jax.jit, static_argnums=0)
 def batch_log_likelihood(target: Target, z: jax.Array, arrays: Arrays) -> jax.Array:
     """Log-likelihoods less their offset of latent vectors (m, ndim)."""
-    return jax.lax.map(lambda one: target.latent_log_likelihood(one, arrays), z)
+    return spread(target.latent_log_likelihood, devices_for(len(z)), z, arrays)
 
 
 @partial(jax.jit, static_argnums=0)

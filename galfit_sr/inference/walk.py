@@ -2,29 +2,27 @@
 
 The stationary density of a walk is q (L pi/q)^power, restricted to where L pi/q exceeds a threshold; q is the density
 of the `Proposal`. Power 0 is the nested sampler's walk, power 1 without threshold a Markov chain in the posterior.
-Walkers are independent and of fixed length, spread over all devices; on a CPU each device takes its walkers one after
-the other, elsewhere all at once.
+Walkers are independent and of fixed length, spread over all devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from ..errors import InputError
+from .devices import all_devices, replicated, spread
 from .problem import Arrays, Problem, Target, log_standard_normal
 from .proposal import Proposal, log_density
 
 _LEAP_EVERY = 10
 ACCEPTANCE = 0.25
 FIRST_SCALE = 0.4
-_Tree = TypeVar("_Tree")
 
 
 class Walked(NamedTuple):
@@ -46,7 +44,7 @@ class Kernel(NamedTuple):
 
     Attributes:
         target: static half of the problem.
-        mesh: of `walkers_mesh`.
+        mesh: of all devices.
         proposal, arrays: on every device.
         walkers, walks: number of walkers and of steps, the shape of the compiled program.
     """
@@ -102,7 +100,7 @@ def make_kernel(problem: Problem, proposal: Proposal, walkers: int, walks: int) 
     Raises:
         InputError: walkers cannot be spread evenly.
     """
-    mesh = walkers_mesh()
+    mesh = all_devices()
     if walkers % mesh.devices.size:
         raise InputError(f"walkers are {walkers}; a multiple of the {mesh.devices.size} devices is needed")
     proposal, arrays = replicated((proposal, problem.arrays), mesh)
@@ -114,24 +112,9 @@ def steered(scale: float, acceptance: float) -> float:
     return float(np.clip(scale * np.exp(0.5 * (acceptance - ACCEPTANCE) / ACCEPTANCE), 1e-3, 2.0))
 
 
-def walkers_mesh() -> Mesh:
-    """All devices that JAX shows, in a row."""
-    return Mesh(np.array(jax.devices()), ("walkers",))
-
-
-def replicated(tree: _Tree, mesh: Mesh) -> _Tree:
-    """The arrays of a tree, copied to every device once instead of at every call."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
-
-
 def repartitioned_log_likelihood(target: Target, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
     """log(L pi/q) less the offset of L, of one latent vector."""
     return target.latent_log_likelihood(z, arrays) + log_standard_normal(z) - log_density(proposal, z)
-
-
-def each(function: Callable[[Any], _Tree], batch: Any, *, at_once: bool) -> _Tree:
-    """Applies `function` along the leading axis: vectorised, or one by one (faster where caches are small)."""
-    return jax.vmap(function)(batch) if at_once else jax.lax.map(function, batch)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -151,7 +134,7 @@ def random_walk(
 
     Args:
         target: static.
-        mesh: of `walkers_mesh`, static.
+        mesh: of all devices, static.
         start: (w, ndim) live points above the threshold.
         steps: (w, s, ndim) differences of random pairs of live points: steps follow the shape of the live points, and
             between two modes every tenth, taken at full length, leaps from one to the other.
@@ -161,7 +144,6 @@ def random_walk(
         keys: (w,) PRNG keys.
         proposal, arrays: replicated.
     """
-    at_once = mesh.devices.flat[0].platform != "cpu"
 
     def walk(batch, threshold, power, scale, proposal, arrays):
         start, steps, key = batch
@@ -190,9 +172,4 @@ def random_walk(
         (z, value, _, accepted), _ = jax.lax.scan(step, first, (steps, chances, jnp.arange(count)))
         return Walked(z, value, accepted)
 
-    def shard(batch, *shared):
-        return each(lambda one: walk(one, *shared), batch, at_once=at_once)
-
-    split, whole = PartitionSpec("walkers"), PartitionSpec()
-    spread = jax.shard_map(shard, mesh=mesh, in_specs=(split, *[whole] * 5), out_specs=split, check_vma=False)
-    return spread((start, steps, keys), threshold, power, scale, proposal, arrays)
+    return spread(walk, mesh, (start, steps, keys), threshold, power, scale, proposal, arrays)
