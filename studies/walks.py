@@ -265,27 +265,29 @@ def on_known_evidences(seeds: int = 8) -> None:
 
 
 def on_the_galaxy() -> None:
-    """Evidence and effective samples per second of the bundled galaxy, re-partitioned, one device."""
+    """Evidence and effective samples per second of the bundled galaxy, re-partitioned, one device.
+
+    The shorter of each walk's lengths; `evidence.py` doubles that of the winner.
+    """
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
     modes, _ = broaden(problem, modes, 1, 16, 60)
-    for name, (_, _, lengths) in WALKS.items():
-        for length in lengths:
-            run_with(name, length, problem, modes, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
-            began = time.monotonic()
-            run, evaluations = run_with(name, length, problem, modes, Nested(), seed=1)
-            seconds = time.monotonic() - began
-            effective = 1 / np.sum(np.exp(2 * run.log_weights))
-            report(
-                problem="bundled galaxy",
-                walk=name,
-                length=length,
-                log_evidence=round(run.log_evidence, 3),
-                reported_error=round(run.log_evidence_error, 3),
-                evaluations=round(evaluations),
-                seconds=round(seconds, 1),
-                effective_samples=round(effective),
-                effective_samples_per_second=round(effective / seconds, 2),
-            )
+    for name, (_, _, (length, *_)) in WALKS.items():
+        run_with(name, length, problem, modes, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
+        began = time.monotonic()
+        run, evaluations = run_with(name, length, problem, modes, Nested(), seed=1)
+        seconds = time.monotonic() - began
+        effective = float(1 / np.sum(np.exp(2 * run.log_weights)))
+        report(
+            problem="bundled galaxy",
+            walk=name,
+            length=length,
+            log_evidence=round(run.log_evidence, 3),
+            reported_error=round(run.log_evidence_error, 3),
+            evaluations=round(evaluations),
+            seconds=round(seconds, 1),
+            effective_samples=round(effective),
+            effective_samples_per_second=round(effective / seconds, 2),
+        )
 
 
 if __name__ == "__main__":

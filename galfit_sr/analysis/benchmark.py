@@ -26,32 +26,11 @@ from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
+from ..observations.mock import MOCK_TRUTH
 from ..parameters import default_parameters
 from ..priors import Prior
 from ..psf import GaussianPSF
 from .plain import plain_maps
-
-GALAXY = {
-    "x0": 0.31,
-    "y0": -0.52,
-    "position_angle": 0.7,
-    "inclination": 0.9,
-    "log10_bulge_mass": 10.2,
-    "log10_bulge_radius": -0.1,
-    "bulge_slope": 1.2,
-    "log10_disc1_mass": 10.1,
-    "log10_disc1_radius": 0.1,
-    "log10_disc2_mass": 10.6,
-    "log10_disc2_radius": 0.6,
-    "log10_halo_fraction": 1.7,
-    "halo_concentration": 9.0,
-    "ml_bulge": 4.0,
-    "ml_disc1": 2.0,
-    "ml_disc2": 1.5,
-    "k_disc1": 0.5,
-    "k_disc2": 0.9,
-}
-"""The galaxy that is computed; times do not depend on it."""
 
 REDSHIFT, PHOTOMETRIC, KINEMATIC = 0.03, GaussianPSF(1.3), GaussianPSF(2.5)
 BATCH = 16
@@ -123,7 +102,7 @@ def _functions(setting: Setting, maps: Maps) -> Iterator[tuple[str, Callable, tu
     """What is timed: name, function of a flat vector and of the rest, its arguments."""
     model = GalaxyModel(canvas=setting.canvas, fidelity=setting.fidelity)
     parameters = default_parameters()
-    theta = jnp.asarray(parameters.flatten(GALAXY), jnp.result_type(float))
+    theta = jnp.asarray(parameters.flatten(MOCK_TRUTH), jnp.result_type(float))
 
     def all_maps(vector: jax.Array, scene: Scene) -> Maps:
         return model(parameters.complete(vector), scene).maps
@@ -172,7 +151,7 @@ def _plain(setting: Setting) -> tuple[float, Maps]:
 
     def maps() -> Maps:
         return plain_maps(
-            GALAXY, setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity, oversample=OVERSAMPLE
+            MOCK_TRUTH, setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity, oversample=OVERSAMPLE
         )
 
     return _median_ms(maps), maps()
