@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import galfit_sr as gs
-from galfit_sr.inference import nested, walk
+from galfit_sr.inference import engine, walk
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
 from galfit_sr.inference.nested import Nested, run_nested
@@ -43,7 +43,7 @@ def main() -> None:
     modes, _ = broaden(problem, modes, 1, 16, 60)
     run_nested(problem, modes, Nested(max_calls=4000), 0)  # compiles
     evaluated = [0]
-    run, draw = walk.Kernel.run, nested.Engine.log_likelihoods
+    run, draw = walk.Kernel.run, engine.Engine.log_likelihoods
 
     def counted_run(self, *args, **kwargs):
         evaluated[0] += self.walkers * self.calls
@@ -53,7 +53,7 @@ def main() -> None:
         evaluated[0] += -(-len(z) // CHUNK) * CHUNK
         return draw(self, z)
 
-    walk.Kernel.run, nested.Engine.log_likelihoods = counted_run, counted_draw
+    walk.Kernel.run, engine.Engine.log_likelihoods = counted_run, counted_draw
     for settings in (Nested(), Nested(start="prior", max_calls=200_000)):
         evaluated[0] = 0
         before = seconds_per_likelihood(problem, modes[0].z)

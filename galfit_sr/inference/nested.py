@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 import warnings
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import dynesty
-import jax
-import jax.numpy as jnp
 import numpy as np
 from dynesty.dynamicsampler import DynamicSamplerStatesEnum
-from dynesty.internal_samplers import InternalSampler, SamplerReturn
-from scipy.special import ndtr
 
 from ..errors import InputError
+from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .maximum import Mode
-from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks
-from .proposal import batch_log_ratio, from_cube, make_proposal
-from .walk import FIRST_SCALE, Kernel, make_kernel, steered
+from .problem import Problem
+from .proposal import make_proposal
+from .walk import make_kernel
 
 STARTS = ("repartitioned", "prior")
 CHECKPOINT_SECONDS = 30.0
@@ -100,157 +95,8 @@ class NestedRun:
     converged: bool
 
 
-class _ForeignCheckpoint(Exception):
-    """A checkpoint of another problem."""
-
-
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
-
-
-class Engine:
-    """The likelihood, prior and kernel that dynesty is given: one galaxy, bound to jitted functions.
-
-    dynesty pickles what it was given. An engine pickles as a mere mark, and unpickles as the engine that was rebuilt
-    for the same problem (see `_restore`): compiled functions never enter a checkpoint.
-    """
-
-    def __init__(self, problem: Problem, kernel: Kernel, settings: Nested, seed: int) -> None:
-        self.problem, self.kernel = problem, kernel
-        limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
-        digest = hashlib.sha256(repr((problem.target, limitless, seed)).encode())
-        for leaf in jax.tree.leaves((problem.arrays, kernel.proposal)):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        self.mark = digest.hexdigest()
-        self.dtype = problem.arrays.shift.dtype
-        self.size = kernel.walkers
-
-    def __reduce__(self) -> tuple[Callable[[str], Engine], tuple[str]]:
-        return _live_engine, (self.mark,)
-
-    def transform(self, u: np.ndarray) -> np.ndarray:
-        """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the coordinate that chose the component."""
-        return np.append(from_cube(self.kernel.proposal, u), u[..., 0])
-
-    def log_likelihood(self, v: np.ndarray) -> float:
-        """log(L pi/q), offset included, of what `transform` gave."""
-        z = jnp.asarray(v[None, :-1], self.dtype)
-        likelihood = batch_log_likelihood(self.problem.target, z, self.problem.arrays)
-        return float(likelihood[0]) + self.problem.offset - float(batch_log_ratio(self.kernel.proposal, z)[0])
-
-    def log_likelihoods(self, z: np.ndarray) -> np.ndarray:
-        """log(L pi/q), offset included, of latent vectors (m, ndim)."""
-        target, arrays = self.problem.target, self.problem.arrays
-        found = in_chunks(lambda rows: batch_log_likelihood(target, rows, arrays), z, self.dtype)
-        return found + self.problem.offset - self.log_ratio(z)
-
-    def log_ratio(self, z: np.ndarray) -> np.ndarray:
-        """log(q/pi) of latent vectors (m, ndim)."""
-        return in_chunks(lambda rows: batch_log_ratio(self.kernel.proposal, rows), z, self.dtype)
-
-    def map(self, function: Callable[[Any], Any], arguments: Any) -> list[Any]:
-        """What dynesty expects of a pool; the work of a queue was already done, in one call, by `Walks`."""
-        return [function(argument) for argument in arguments]
-
-
-class Walks(InternalSampler):
-    """dynesty's door to the kernel: all walks of a queue run in one compiled call.
-
-    While more than one in `walks` draws from q lies above the threshold, plain draws are cheaper than walks, and exact.
-    """
-
-    def __init__(self, engine: Engine, **kwargs: Any) -> None:
-        super().__init__(engine=engine, **kwargs)
-        self.engine = engine
-        self.scale = FIRST_SCALE
-        self.accepted, self.walked = 0.0, 0
-        self._pending: list[float] = []
-        self._drawing = True
-        self._drawn: list[SamplerReturn] = []
-        self._floor, self._owed = -np.inf, 0
-
-    def prepare_sampler(
-        self,
-        loglstar: float,
-        points: list[np.ndarray],
-        axes: list[np.ndarray],
-        seeds: list[Any],
-        prior_transform: Any = None,
-        loglikelihood: Any = None,
-        nested_sampler: Any = None,
-    ) -> list[SamplerReturn]:
-        """Draws or walks; dynesty's `sample` only hands over the results."""
-        rng = np.random.default_rng(seeds[0])
-        count = self.engine.kernel.walkers
-        if loglstar < self._floor:
-            # A batch of a dynamic run starts lower than the last: what was kept lies too high.
-            self._drawn = []
-        self._floor = loglstar
-        ready: list[SamplerReturn] = []
-        while self._drawing and not ready:
-            self._drawn = [drawn for drawn in self._drawn if drawn.logl > loglstar]
-            if len(self._drawn) >= count:
-                ready, self._drawn = self._drawn[:count], self._drawn[count:]
-            else:
-                self._drawn += self._draw(rng, loglstar)
-        ready = ready or self._walk(rng, loglstar, nested_sampler)
-        ready[0] = ready[0]._replace(ncalls=ready[0].ncalls + self._owed)
-        self._owed = 0
-        return ready
-
-    def _draw(self, rng: np.random.Generator, loglstar: float) -> list[SamplerReturn]:
-        """Those above the threshold of a chunk of draws from q; the last chunk if they have become too few."""
-        engine = self.engine
-        z = from_cube(engine.kernel.proposal, rng.random((CHUNK, engine.problem.target.ndim + 1)))
-        values = engine.log_likelihoods(z)
-        above = np.flatnonzero(values > loglstar)
-        self._drawing = len(above) * engine.kernel.calls > CHUNK
-        self._owed += CHUNK
-        return [_returned(z[i], values[i], 0, None) for i in above]
-
-    def _walk(self, rng: np.random.Generator, loglstar: float, nested_sampler: Any) -> list[SamplerReturn]:
-        kernel, offset = self.engine.kernel, self.engine.problem.offset
-        live = nested_sampler.live_v[:, :-1]
-        above = np.flatnonzero(nested_sampler.live_logl > loglstar)
-        walked = kernel.run(
-            rng,
-            live[rng.choice(above, kernel.walkers)],
-            live,
-            threshold=loglstar - offset,
-            power=0.0,
-            scale=self.scale,
-        )
-        return [
-            _returned(z, value + offset, kernel.calls, {"accepted": accepted})
-            for z, value, accepted in zip(*walked, strict=True)
-        ]
-
-    @staticmethod
-    def sample(args: SamplerReturn) -> SamplerReturn:
-        """Already sampled."""
-        return args
-
-    def tune(self, tuning_info: dict[str, float], update: bool = True) -> None:
-        """Steers the steps towards an acceptance of a quarter."""
-        self._pending.append(tuning_info["accepted"])
-        self.accepted += tuning_info["accepted"]
-        self.walked += 1
-        if update:
-            self.scale = steered(self.scale, self.engine.kernel.acceptance(np.array(self._pending)))
-            self._pending.clear()
-
-
-def _returned(z: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
-    """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
-    return SamplerReturn(
-        u=np.append(0.5, ndtr(z)),
-        v=np.append(z, 0.0),
-        logl=value,
-        ncalls=calls,
-        evaluation_history=[],
-        tuning_info=tuning,
-        proposal_stats=tuning,
-    )
 
 
 def run_nested(
@@ -281,7 +127,9 @@ def run_nested(
     used = modes if settings.start == "repartitioned" else ()
     proposal = make_proposal(ndim, used, problem.arrays.shift.dtype)
     kernel = make_kernel(problem, proposal, settings.walkers, settings.walks)
-    engine = Engine(problem, kernel, settings, seed)
+    # Limits may change from one part of a run to the next.
+    limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
+    engine = Engine(problem, kernel, repr((limitless, seed)))
     watch = _Watch(settings, progress)
     options: dict[str, Any] = {"print_func": watch, "print_progress": True, "resume": False}
     if checkpoint is not None:
@@ -417,21 +265,11 @@ def _evidence_error(weights: np.ndarray, log_volume: np.ndarray) -> float:
     return float(np.sqrt(np.sum((beyond * np.diff(log_volume, prepend=0.0)) ** 2)))
 
 
-_LIVE_ENGINE: ContextVar[Engine] = ContextVar("engine of the run being restored")
-
-
-def _live_engine(mark: str) -> Engine:
-    engine = _LIVE_ENGINE.get()
-    if engine.mark != mark:
-        raise _ForeignCheckpoint
-    return engine
-
-
 def _restore(checkpoint: Path, engine: Engine) -> Any:
-    token = _LIVE_ENGINE.set(engine)
     try:
-        return dynesty.NestedSampler.restore(str(checkpoint), pool=engine)
-    except _ForeignCheckpoint:
+        with stands_in(engine):
+            return dynesty.NestedSampler.restore(str(checkpoint), pool=engine)
+    except ForeignCheckpoint:
         raise InputError(
             f"{checkpoint} is the checkpoint of another run, with other data, settings or seed; resume it with its own"
         ) from None
@@ -440,5 +278,3 @@ def _restore(checkpoint: Path, engine: Engine) -> Any:
         raise InputError(
             f"{checkpoint} cannot be read as a checkpoint of this version; start over without it"
         ) from None
-    finally:
-        _LIVE_ENGINE.reset(token)

@@ -21,6 +21,7 @@ import pytest
 
 from galfit_sr.errors import InputError
 from galfit_sr.inference import nested
+from galfit_sr.inference.engine import Engine, Walks
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.proposal import make_proposal
@@ -52,7 +53,7 @@ def within(seconds: int):
 def batches(monkeypatch) -> list[int]:
     """A list that grows by one entry, the likelihoods, with every batch of walks or of draws."""
     calls: list[int] = []
-    run, draw = Kernel.run, nested.Walks._draw
+    run, draw = Kernel.run, Walks._draw
 
     def counted_run(self, *args, **kwargs):
         calls.append(self.walkers * self.calls)
@@ -63,7 +64,7 @@ def batches(monkeypatch) -> list[int]:
         return draw(self, *args, **kwargs)
 
     monkeypatch.setattr(Kernel, "run", counted_run)
-    monkeypatch.setattr(nested.Walks, "_draw", counted_draw)
+    monkeypatch.setattr(Walks, "_draw", counted_draw)
     return calls
 
 
@@ -85,7 +86,7 @@ def test_an_engine_pickles_as_a_mark():
     known = analytic.correlated_gaussian(18)
     kernel = make_kernel(known.problem, make_proposal(18, known.modes, jnp.float64), 8, 20)
     arrays = sum(np.asarray(a).nbytes for a in (*kernel.proposal, *kernel.arrays))
-    pickled = pickle.dumps(nested.Engine(known.problem, kernel, STATIC, seed=1))
+    pickled = pickle.dumps(Engine(known.problem, kernel, "seed 1"))
     assert len(pickled) < 1000 < arrays
 
 
