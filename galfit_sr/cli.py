@@ -94,7 +94,9 @@ def _options(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout, and nothing else there.")]
 X64 = Annotated[bool | None, typer.Option("--x64/--x32", help="Double or single precision. (default: single)")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of every random number; the same seed repeats a run.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Of every random number; the same seed repeats a run.")
+]
 
 
 @_command
@@ -114,9 +116,14 @@ def fit(
         typer.Option(help="FITS file of stellar masses on the spaxels of the MAPS file, for a mass-to-light map."),
     ] = None,
     sampler: Annotated[Sampler, typer.Option(help="How the posterior is sampled.")] = Sampler.NESTED,
-    nlive: Annotated[int | None, typer.Option(min=1, help="Live points of the nested sampler.")] = None,
+    nlive: Annotated[int | None, typer.Option(min=40, help="Live points of the nested sampler.")] = None,
     seed: Seed = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this time with a marked result.")] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="End sampling this long after the start, with a marked result; the first answer is always made."
+        ),
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after this many likelihoods, likewise.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
@@ -149,6 +156,8 @@ def fit(
     from .running import run_fit
 
     settings = FitConfig() if config is None else load_config(config)
+    if out is None and file is None and settings.observation.file is not None and not resume:
+        folder = Path(f"{_stem(Path(settings.observation.file))}_fit")
     settings = settings.override(
         file=None if file is None else str(file.absolute()),
         region=None if region is None else locate_region(region, Path.cwd()),

@@ -16,6 +16,7 @@ from .maps import MAP_NAMES
 from .parameters import COMPONENT_NAMES, JITTER, Order, Parameters, default_parameters
 from .priors import Prior
 from .psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
+from .seeds import check_seed
 from .toml import check_keys, convert, dump, from_table, to_table
 
 _PSF_KINDS: dict[str, type] = {
@@ -72,6 +73,9 @@ class FitConfig:
     sampler: Nested = dataclasses.field(default_factory=Nested)
     seed: int = 0
     x64: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def apply(self, parameters: Parameters) -> Parameters:
         """`parameters` with this configuration's choices.

@@ -18,6 +18,9 @@ import numpyro.distributions as dist
 
 from .errors import InputError
 
+_NEGLIGIBLE = 0.01
+"""Share of a prior that may reach beyond a parameter's limits: the tails of a Gaussian."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
@@ -34,6 +37,7 @@ class Parameter:
         value: the fixed value.
         tied: name of the parameter whose value is used.
         periodic: whether it is an angle [rad], the same after a whole turn.
+        limits: what the model is made for; no prior and no value may lie beyond.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Parameter:
     value: float | None = None
     tied: str | None = None
     periodic: bool = False
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
         given = [k for k in ("prior", "value", "tied") if getattr(self, k) is not None]
@@ -53,6 +58,40 @@ class Parameter:
             )
         if self.value is not None and not math.isfinite(self.value):
             raise InputError(f"parameter {self.name!r} is fixed at {self.value}; a finite number is needed")
+        if self.prior is not None and not isinstance(self.prior, dist.Distribution):
+            raise InputError(f"prior of {self.name} is {self.prior!r}; a NumPyro distribution is needed")
+        if self.value is not None:
+            self.check(self.value)
+        if self.prior is not None:
+            low, high = bounds(self.prior)
+            # Reversed bounds are told as such, where priors are put together.
+            if low < high and not (self._allows(low) and self._allows(high)) and self._share_beyond() > _NEGLIGIBLE:
+                raise InputError(
+                    f"prior of {self.name} reaches from {low:g} to {high:g}; {self._allowed} is allowed, see its limits"
+                )
+
+    def check(self, value: float) -> None:
+        """Raises InputError if a value is outside the limits."""
+        if not self._allows(value):
+            raise InputError(f"{self.name} = {value:g}; {self._allowed} is allowed")
+
+    def _share_beyond(self) -> float:
+        """Of the prior, of what is beyond the limits; all of it where that cannot be told."""
+        assert self.prior is not None
+        try:
+            below, above = (float(self.prior.cdf(jnp.asarray(limit))) for limit in self.limits)
+        except (AttributeError, NotImplementedError):
+            return 1.0
+        return below + 1 - above
+
+    def _allows(self, value: float) -> bool:
+        # Single precision may have moved a bound by a rounding.
+        margin = 1e-6
+        return self.limits[0] - margin <= value <= self.limits[1] + margin
+
+    @property
+    def _allowed(self) -> str:
+        return f"a number from {self.limits[0]:g} to {self.limits[1]:g}"
 
     @property
     def is_free(self) -> bool:
@@ -193,6 +232,33 @@ class Parameters:
         return vector
 
 
+def components_of(parameters: Parameters) -> tuple[str, ...]:
+    """The components that the standard ones among `parameters` describe."""
+    return tuple(c for c in COMPONENT_NAMES if any(_OWNER.get(p.name) == c for p in parameters))
+
+
+def check_values(values: Mapping[str, float]) -> None:
+    """Raises InputError if one of the standard parameters has a value for which the model is not made."""
+    for p in _DEFAULTS:
+        if p.name in values:
+            p.check(float(values[p.name]))
+
+
+def farthest_from_default(values: Mapping[str, float]) -> str:
+    """The value that lies farthest outside its default prior, as a phrase for a message."""
+    known = [p for p in _DEFAULTS if p.prior is not None and p.name in values]
+    if not known:
+        return ", ".join(values)
+
+    def distance(p: Parameter) -> float:
+        low, high = bounds(p.prior)
+        return max(low - values[p.name], values[p.name] - high) / (high - low)
+
+    p = max(known, key=distance)
+    low, high = bounds(p.prior)
+    return f"{p.name} = {values[p.name]:g}, usually from {low:g} to {high:g}"
+
+
 def bounds(distribution: dist.Distribution) -> tuple[float, float]:
     """Lower and upper end of a prior's support, infinite where it has none."""
     support = distribution.support
@@ -267,21 +333,58 @@ _DEFAULTS = (
         _uniform(-math.pi, math.pi),
         periodic=True,
     ),
-    Parameter("inclination", "rad", r"$i$", "0 is face-on", _uniform(0.1, math.pi / 3)),
+    Parameter(
+        "inclination", "rad", r"$i$", "0 is face-on", _uniform(0.1, math.pi / 3), limits=(0.0, math.radians(89.9))
+    ),
     Parameter("log10_bulge_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{b}$", "bulge mass", _uniform(8.5, 12)),
     Parameter("log10_bulge_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{b}$", "bulge scale radius", _uniform(-2, 1.5)),
-    Parameter("bulge_slope", "", r"$\gamma$", "inner slope of the bulge", _uniform(0, 2.4)),
+    Parameter("bulge_slope", "", r"$\gamma$", "inner slope of the bulge", _uniform(0, 2.4), limits=(0.0, 2.4)),
     Parameter("log10_disc1_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{d1}$", "inner disc mass", _uniform(8.5, 12)),
     Parameter("log10_disc1_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{d1}$", "inner disc length", _uniform(-2, 1.5)),
     Parameter("log10_disc2_mass", "dex(Msun)", r"$\log_{10} M_\mathrm{d2}$", "outer disc mass", _uniform(8.5, 12)),
     Parameter("log10_disc2_radius", "dex(kpc)", r"$\log_{10} R_\mathrm{d2}$", "outer disc length", _uniform(-2, 1.5)),
     Parameter("log10_halo_fraction", "dex", r"$\log_{10} f$", "halo mass over stellar mass", _uniform(1, 2.7)),
-    Parameter("halo_concentration", "", r"$c$", "halo concentration r200/a", _uniform(5, 15)),
-    Parameter("ml_bulge", "Msun / Lsun", r"$(M/L)_\mathrm{b}$", "bulge mass-to-light ratio", _uniform(0.1, 20)),
-    Parameter("ml_disc1", "Msun / Lsun", r"$(M/L)_\mathrm{d1}$", "inner disc mass-to-light ratio", _uniform(0.1, 20)),
-    Parameter("ml_disc2", "Msun / Lsun", r"$(M/L)_\mathrm{d2}$", "outer disc mass-to-light ratio", _uniform(0.1, 20)),
-    Parameter("k_disc1", "", r"$k_\mathrm{d1}$", "ordered fraction of the inner disc's motion", _uniform(0.01, 1)),
-    Parameter("k_disc2", "", r"$k_\mathrm{d2}$", "ordered fraction of the outer disc's motion", _uniform(0.01, 1)),
+    Parameter("halo_concentration", "", r"$c$", "halo concentration r200/a", _uniform(5, 15), limits=(0.1, 1000.0)),
+    Parameter(
+        "ml_bulge",
+        "Msun / Lsun",
+        r"$(M/L)_\mathrm{b}$",
+        "bulge mass-to-light ratio",
+        _uniform(0.1, 20),
+        limits=(1e-3, 1e3),
+    ),
+    Parameter(
+        "ml_disc1",
+        "Msun / Lsun",
+        r"$(M/L)_\mathrm{d1}$",
+        "inner disc mass-to-light ratio",
+        _uniform(0.1, 20),
+        limits=(1e-3, 1e3),
+    ),
+    Parameter(
+        "ml_disc2",
+        "Msun / Lsun",
+        r"$(M/L)_\mathrm{d2}$",
+        "outer disc mass-to-light ratio",
+        _uniform(0.1, 20),
+        limits=(1e-3, 1e3),
+    ),
+    Parameter(
+        "k_disc1",
+        "",
+        r"$k_\mathrm{d1}$",
+        "ordered fraction of the inner disc's motion",
+        _uniform(0.01, 1),
+        limits=(0.0, 1.0),
+    ),
+    Parameter(
+        "k_disc2",
+        "",
+        r"$k_\mathrm{d2}$",
+        "ordered fraction of the outer disc's motion",
+        _uniform(0.01, 1),
+        limits=(0.0, 1.0),
+    ),
     Parameter("systemic_velocity", "km / s", r"$v_\mathrm{sys}$", "added to every velocity", value=0.0),
 )
 _OWNER = {

@@ -79,6 +79,7 @@ class Prior:
             low, high = bounds(p.prior)
             if not low < high:
                 raise InputError(f"prior of {p.name} has bounds [{low}, {high}]; the lower must be below the upper")
+            _check_inverse(p.name, p.prior)
         ordered = [name for order in self.parameters.orders for name in (*order.smaller, order.larger)]
         for name in ordered:
             if ordered.count(name) > 1:
@@ -251,6 +252,19 @@ class _OrderedGroup:
             cumulative, shares = (jnp.asarray(a, share.dtype) for a in self.table)
             return jnp.interp(share, shares, cumulative)
         return share ** (len(self.smaller) + 1)
+
+
+def _check_inverse(name: str, prior: dist.Distribution) -> None:
+    try:
+        middle = float(prior.icdf(jnp.asarray(0.5)))
+    # Some kinds lack it, others need packages that are not there, and others are not scalar.
+    except Exception as error:
+        raise InputError(
+            f"prior of {name} is {type(prior).__name__}, whose inverse distribution function (icdf) cannot be had"
+            f" ({error or type(error).__name__}); a scalar distribution with one is needed"
+        ) from error
+    if not math.isfinite(middle):
+        raise InputError(f"prior of {name}, {type(prior).__name__}, has the median {middle}; a finite one is needed")
 
 
 def _log_volume(volume: float, larger: str) -> float:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from .analysis.run_folder import claim_folder, read_run, run_fingerprint, write_first_answer, write_run
 from .config import FitConfig, dumps
+from .errors import InputError
 from .files import write_text
-from .inference.checkpoint import clear
+from .inference.checkpoint import CHECKPOINT, MODES, clear
 from .inference.fit import FirstAnswer, fit, parameters_for, pose
 from .inference.results import Posterior
 from .maps import Observation
@@ -46,11 +47,13 @@ def run_fit(
 ) -> tuple[Posterior, Observation]:
     """Fit and write everything into `folder`; nothing is written before all input has proved usable.
 
+    A run that is finished is not done again: its posterior is what is returned.
+
     Args:
         config: what to fit, and how.
         folder: of the run.
         resume: go on from the checkpoint in it.
-        overwrite: give up what another run left in it.
+        overwrite: give up what a run left in it.
         command: that repeats the run, for the report.
         progress: called with stage, fraction done (None if unknown) and a few words.
 
@@ -70,11 +73,17 @@ def run_fit(
         resume,
         overwrite=overwrite,
         galaxy=observation.name,
+        config_toml=text,
     )
-    if resume and (folder / "summary.json").is_file():
+    begun = [name for name in ("summary.json", MODES, CHECKPOINT) if (folder / name).is_file()]
+    if "summary.json" in begun:
         held = read_run(folder)
         if held.posterior.converged:
             return held.posterior, observation
+    if begun and not resume:
+        raise InputError(
+            f"{folder} holds this very run, not finished; continue it with --resume or start over with --overwrite"
+        )
     write_text(folder / "config.toml", text)
 
     def announce(answer: FirstAnswer) -> None:

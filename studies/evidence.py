@@ -2,12 +2,13 @@
 
     python studies/evidence.py GALAXY [GALAXY...]      (bundled, two_modes, inclined)
 
-Appends one line per run to studies/results/evidence.jsonl. The other two galaxies are prior draws, made here with
-fixed seeds; `two_modes` has two maxima of the posterior that both hold weight.
+Appends one line per run to studies/results/evidence.jsonl, and leaves out the runs that are there already. The other
+two galaxies are prior draws, made here with fixed seeds; `two_modes` has two maxima that both hold weight.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -29,6 +30,7 @@ RUNS = (
     Nested(walks=60),
     Nested(walks=120),
     Nested(start="prior", nlive=100, walks=120),
+    Nested(start="prior", nlive=100, walks=480),
 )
 
 
@@ -44,32 +46,36 @@ def galaxy(name: str) -> gs.Observation:
 
 def main(names: list[str], runs: tuple[Nested, ...] = RUNS) -> None:
     """Runs the study."""
-    for name in names:
-        problem, modes, _ = find_modes(pose(galaxy(name)), seed=1)
-        for settings in runs:
-            began = time.monotonic()
-            start, calls = modes, 0
-            if settings.start == "repartitioned":
-                start, calls = broaden(problem, modes, 1, settings.walkers, settings.walks)
-            run = run_nested(problem, start, settings, seed=1)
-            weights = np.exp(run.log_weights)
-            row = {
-                "galaxy": name,
-                "modes": len(modes),
-                "start": settings.start,
-                "walks": settings.walks,
-                "nlive": settings.nlive,
-                "log_evidence": round(run.log_evidence, 3),
-                "error": round(run.log_evidence_error, 3),
-                "information": round(run.information, 2),
-                "calls": run.calls + calls,
-                "seconds": round(time.monotonic() - began, 1),
-                "effective_samples": round(1 / np.sum(weights**2)),
-                "acceptance": round(run.acceptance, 3),
-            }
-            print(row, flush=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+    known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    done = {(row["galaxy"], row["start"], row["walks"], row["nlive"]) for row in known}
+    answers = {name: find_modes(pose(galaxy(name)), seed=1) for name in names}
+    for settings, name in itertools.product(runs, names):
+        if (name, settings.start, settings.walks, settings.nlive) in done:
+            continue
+        problem, modes, _ = answers[name]
+        began = time.monotonic()
+        start, calls = modes, 0
+        if settings.start == "repartitioned":
+            start, calls = broaden(problem, modes, 1, settings.walkers, settings.walks)
+        run = run_nested(problem, start, settings, seed=1)
+        weights = np.exp(run.log_weights)
+        row = {
+            "galaxy": name,
+            "modes": len(modes),
+            "start": settings.start,
+            "walks": settings.walks,
+            "nlive": settings.nlive,
+            "log_evidence": round(run.log_evidence, 3),
+            "error": round(run.log_evidence_error, 3),
+            "information": round(run.information, 2),
+            "calls": run.calls + calls,
+            "seconds": round(time.monotonic() - began, 1),
+            "effective_samples": round(1 / np.sum(weights**2)),
+            "acceptance": round(run.acceptance, 3),
+        }
+        print(row, flush=True)
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

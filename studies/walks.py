@@ -1,6 +1,6 @@
 """Which walk draws live points best? Random, slice and Galilean walks on known evidences and on the bundled galaxy.
 
-    python studies/walks.py analytic | galaxy
+    python studies/walks.py analytic | galaxy | prior WALK LENGTH
 
 Appends one line per set of runs to studies/results/walks.jsonl. `evaluations` counts likelihoods, a gradient as four
 (what it costs on the galaxy, see docs/measured.md). The winner is `galfit_sr.inference.walk`; the other two are here
@@ -290,5 +290,25 @@ def on_the_galaxy() -> None:
         )
 
 
+def from_the_prior(name: str, length: int) -> None:
+    """Evidence of the bundled galaxy from the prior, 100 live points; the re-partitioned one is known to 0.1."""
+    problem, _, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
+    began = time.monotonic()
+    run, evaluations = run_with(name, length, problem, (), Nested(nlive=100, start="prior"), seed=1)
+    report(
+        problem="bundled galaxy, from the prior",
+        walk=name,
+        length=length,
+        log_evidence=round(run.log_evidence, 3),
+        reported_error=round(run.log_evidence_error, 3),
+        evaluations=round(evaluations),
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
 if __name__ == "__main__":
-    {"analytic": on_known_evidences, "galaxy": on_the_galaxy}[sys.argv[1]]()
+    what, *arguments = sys.argv[1:]
+    if what == "prior":
+        from_the_prior(arguments[0], int(arguments[1]))
+    else:
+        {"analytic": on_known_evidences, "galaxy": on_the_galaxy}[what]()

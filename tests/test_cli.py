@@ -342,8 +342,17 @@ class TestFit:
         before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
         result = run("fit", "--config", finished[0] / "fit.toml", "--out", folder, "--seed", "2")
         assert result.exit_code == 2
-        assert "holds another run" in result.stderr
+        assert "holds another run (of galaxy), with other seed; choose another folder" in result.stderr
         assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+    def test_a_finished_run_is_not_done_again(self, finished, run):
+        folder, out, _ = finished
+        before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (folder / "run").iterdir() if p.is_file()}
+        # A limit belongs to the session, not to the run: the whole result stays.
+        result = run("fit", "--config", folder / "fit.toml", "--out", folder / "run", "--max-calls", "2000", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["log_evidence"] == json.loads(out)["log_evidence"]
+        assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
 
     def test_report_is_drawn_again(self, finished, run):
         folder = finished[0] / "run"
@@ -376,3 +385,13 @@ class TestFit:
         assert process.returncode == 0, err
         assert json.loads(out)["converged"] is False
         assert "warning: " in err
+        again = start(["fit", "--config", "fit.toml", "--out", "partial"], prepared, compiled)
+        out, err = again.communicate(timeout=600)
+        assert again.returncode == 2
+        assert "not finished; continue it with --resume or start over with --overwrite" in err
+
+    def test_folder_is_named_after_the_configured_galaxy(self, prepared, compiled):
+        process = start(["fit", "--config", "fit.toml", "--max-calls", "1200"], prepared, compiled)
+        _, err = process.communicate(timeout=600)
+        assert process.returncode == 0, err
+        assert (prepared / "galaxy_fit" / "summary.json").is_file()

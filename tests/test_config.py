@@ -163,7 +163,7 @@ REFUSED = {
     "seed = true": "seed = True; a whole number is needed",
     "sampler = 3": "sampler = 3; a table is needed",
     "[sampler]\nnlive = 'many'": r"\[sampler\] nlive = 'many'; a whole number is needed",
-    "[sampler]\nnlive = 3": "nlive is 3; at least",
+    "[sampler]\nnlive = 3": "nlive is 3; a whole number of at least 40",
     "[sampler]\nstart = 'posterior'": "start is 'posterior'; allowed are",
     "[sampler]\nkind = 'nuts'": "'nuts'; 'nested' is needed",
     "[likelihood]\nkind = 'cauchy'": "likelihood kind is 'cauchy'",

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
     ("errors",),
-    ("psf", "files"),
+    ("psf", "files", "seeds"),
     ("parameters",),
     ("priors",),
     ("maps",),

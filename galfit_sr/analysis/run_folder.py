@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,19 +78,25 @@ def run_fingerprint(config_toml: str | None, data_fingerprint: str) -> str:
 
 
 def claim_folder(
-    folder: str | Path, fingerprint: str, resume: bool, *, overwrite: bool = False, galaxy: str = ""
+    folder: str | Path,
+    fingerprint: str,
+    resume: bool,
+    *,
+    overwrite: bool = False,
+    galaxy: str = "",
+    config_toml: str | None = None,
 ) -> None:
     """Make `folder` that of a run, or see that it already is.
 
-    An empty or missing folder is claimed. One that holds the same run is left as it is: with `resume` the run goes on
-    from its checkpoint, without it is done again.
+    An empty or missing folder is claimed. One that holds the same run is left as it is.
 
     Args:
         folder: made if missing.
         fingerprint: of the run, see `run_fingerprint`.
         resume: whether the run is to go on from what is there.
-        overwrite: give up what another run has left there.
+        overwrite: give up what a run has left there.
         galaxy: name to tell people what the folder holds.
+        config_toml: of the run, to tell people in what another one differs.
 
     Raises:
         InputError: the folder holds another run, or files that are no run's, or cannot be written.
@@ -101,14 +108,14 @@ def claim_folder(
             raise InputError(f"{folder} is a file; a folder for the run is needed")
         if mark.is_file():
             held = _read_mark(mark)
-            if held["fingerprint"] == fingerprint:
+            if held["fingerprint"] == fingerprint and not overwrite:
                 return
             if not overwrite:
                 what = f" (of {held['galaxy']})" if held.get("galaxy") else ""
-                hint = "resume it with its own settings and data, or choose" if resume else "choose"
+                hint = "resume it with its own settings and data, choose" if resume else "choose"
                 raise InputError(
-                    f"{folder} holds another run{what}, with other data or settings; {hint} another folder, or ask for"
-                    " it to be overwritten"
+                    f"{folder} holds another run{what}, with other {_differences(folder, config_toml)}; {hint} another"
+                    " folder, or replace it with --overwrite"
                 )
             for name in (FIRST_ANSWER, *RESULTS, *(p.name for p in folder.glob("checkpoint*") if p.is_file())):
                 (folder / name).unlink(missing_ok=True)
@@ -268,6 +275,29 @@ def _png(figure: Figure, dpi: int) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
+
+
+def _differences(folder: Path, config_toml: str | None) -> str:
+    """In what the run in a folder differs, as far as its configuration tells; otherwise it is the data."""
+    stored = folder / "config.toml"
+    if config_toml is None or not stored.is_file():
+        return "data or settings"
+    try:
+        held = _flat(tomllib.loads(stored.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return "data or settings"
+    new = _flat(tomllib.loads(config_toml))
+    different = sorted(key for key in held.keys() | new.keys() if held.get(key) != new.get(key))
+    shown = ", ".join(different[:3]) + (f" and {len(different) - 3} more settings" if len(different) > 3 else "")
+    return shown or "data"
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value of a nested table."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
 
 
 def _read_mark(path: Path) -> dict[str, Any]:

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from ..errors import InputError
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
-from ..parameters import Parameters, default_parameters
+from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
+from ..seeds import check_seed
 from .checkpoint import CHECKPOINT, load_modes, save_modes
 from .diagnosis import diagnose, unfit
 from .likelihood import LikelihoodSettings
@@ -88,8 +90,15 @@ def pose(
     Raises:
         InputError: data, model and priors do not go together.
     """
-    model = model or GalaxyModel(canvas=Canvas(observation.size, observation.pixel_scale))
+    if not isinstance(observation, Observation):
+        raise InputError(f"the observation is {observation!r}; one that `read` or `make_mock` gave is needed")
+    if model is None:
+        components = COMPONENT_NAMES if parameters is None else components_of(parameters)
+        model = GalaxyModel(components, Canvas(observation.size, observation.pixel_scale))
     parameters = parameters or parameters_for(observation, model.components)
+    missing = [p.name for p in default_parameters(model.components) if p.name not in parameters]
+    if missing:
+        raise InputError(f"a model of {', '.join(model.components)} needs the parameters {', '.join(missing)} as well")
     return make_problem(observation, Prior(parameters), model, likelihood or LikelihoodSettings())
 
 
@@ -103,6 +112,7 @@ def first_answer(
     progress: Progress | None = None,
 ) -> FirstAnswer:
     """Maximum a posteriori and Laplace covariance of a galaxy; arguments as for `fit`."""
+    check_seed(seed)
     problem = pose(observation, parameters=parameters, model=model, likelihood=likelihood)
     return _answer(problem, seed, progress)
 
@@ -126,7 +136,8 @@ def fit(
         observation: the data.
         sampler: settings; `Nested()` if not given.
         parameters: of the model with their priors; `parameters_for(observation)` if not given.
-        model: full-resolution predictor; bulge, two discs and halo integrated over the data's pixels if not given.
+        model: full-resolution predictor; if not given, the components that `parameters` describes (bulge, two discs and
+            halo), integrated over the data's pixels.
         likelihood: settings; Gaussian with equal weights if not given.
         seed: of every random number.
         out: existing folder for checkpoints; none are written if not given.
@@ -139,6 +150,9 @@ def fit(
     """
     began = time.monotonic()
     sampler = sampler or Nested()
+    if not isinstance(sampler, Nested):
+        raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) are needed")
+    check_seed(seed)
     problem = pose(observation, parameters=parameters, model=model, likelihood=likelihood)
     stored = load_modes(out) if resume and out is not None else None
     if stored is None:
@@ -157,7 +171,10 @@ def fit(
         problem, modes, calls = stored.applied(problem)
     answered = time.monotonic()
     checkpoint = None if out is None else out / CHECKPOINT
-    run = run_nested(problem, modes, sampler, seed, progress=progress, checkpoint=checkpoint, resume=resume)
+    limited = sampler
+    if sampler.max_seconds is not None:
+        limited = dataclasses.replace(sampler, max_seconds=max(sampler.max_seconds - (answered - began), 1e-3))
+    run = run_nested(problem, modes, limited, seed, progress=progress, checkpoint=checkpoint, resume=resume)
     ended = time.monotonic()
     return _posterior(
         problem,

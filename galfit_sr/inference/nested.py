@@ -14,6 +14,7 @@ import numpy as np
 from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 
 from ..errors import InputError
+from ..files import write_failure
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .maximum import Mode
 from .problem import Problem
@@ -57,8 +58,9 @@ class Nested:
 
     def __post_init__(self) -> None:
         for name, least in (("nlive", 40), ("walks", 1), ("walkers", 1), ("effective_samples", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; at least {least} is needed")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
         if self.start not in STARTS:
             raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
         for name in ("dlogz", "max_seconds", "max_calls"):
@@ -143,15 +145,11 @@ def run_nested(
         else:
             sampler = _start(engine, settings, seed, options)
         watch.sampler = sampler
-        converged = True
         try:
-            sampler.run_nested(**options, **_limits(settings))
-        except _OutOfBudget:
-            converged = False
-            if checkpoint is not None:
-                sampler.save(str(checkpoint))
-            if not settings.dynamic:
-                sampler.add_final_live(print_progress=False)
+            converged = _run(sampler, settings, options, checkpoint)
+        except OSError as error:
+            # dynesty writes nothing but its checkpoint.
+            raise InputError(write_failure(checkpoint or Path(), error)) from error
         converged = converged and _finished(sampler, settings)
         return _collect(engine, sampler, converged)
 
@@ -178,6 +176,19 @@ def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any])
     # Our own draws from the first step on, instead of dynesty's, which are not batched.
     sampler.update_bound_if_needed(-np.inf, force=True)
     return sampler
+
+
+def _run(sampler: Any, settings: Nested, options: dict[str, Any], checkpoint: Path | None) -> bool:
+    """Whether the run came to its own end, not to a limit."""
+    try:
+        sampler.run_nested(**options, **_limits(settings))
+    except _OutOfBudget:
+        if checkpoint is not None:
+            sampler.save(str(checkpoint))
+        if not settings.dynamic:
+            sampler.add_final_live(print_progress=False)
+        return False
+    return True
 
 
 def _limits(settings: Nested) -> dict[str, Any]:

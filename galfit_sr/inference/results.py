@@ -91,6 +91,14 @@ class Posterior:
         if n % self.chains:
             raise InputError(f"{n} samples cannot be {self.chains} chains; chains of equal length are needed")
 
+    def __repr__(self) -> str:
+        evidence = "" if self.log_evidence is None else f", log evidence {self.log_evidence:.2f}"
+        state = "" if self.converged else ", not converged"
+        return (
+            f"<Posterior of {self.galaxy or 'a galaxy'}: {self.parameters.ndim} parameters, {len(self.samples)} samples"
+            f" worth {self.effective_sample_size:.0f}{evidence}{state}>"
+        )
+
     @property
     def weights(self) -> np.ndarray:
         """(n,) weights of the samples, summing to one."""

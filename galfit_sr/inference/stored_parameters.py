@@ -33,6 +33,7 @@ def to_json(parameters: Parameters) -> str:
             "value": p.value,
             "tied": p.tied,
             "periodic": p.periodic,
+            "limits": p.limits,
         }
         for p in parameters
     ]
@@ -50,7 +51,7 @@ def from_json(text: str) -> Parameters:
     items = []
     for item in content["items"]:
         prior = None if item["prior"] is None else _build(item["prior"])
-        items.append(Parameter(**{**item, "prior": prior}))
+        items.append(Parameter(**{**item, "prior": prior, "limits": tuple(item["limits"])}))
     orders = tuple(Order(tuple(o["smaller"]), o["larger"]) for o in content["orders"])
     return Parameters(tuple(items), orders)
 

@@ -164,13 +164,24 @@ def load(path: str | os.PathLike[str]) -> FitsFile:
     with _refusing(f"{name} is a damaged FITS file: its headers cannot be understood"):
         hdus = list(fits.open(io.BytesIO(content)))
         end = max(hdu.fileinfo()["datLoc"] + hdu.fileinfo()["datSpan"] for hdu in hdus)
+        needed = max(hdu.fileinfo()["datLoc"] + _data_bytes(hdu) for hdu in hdus)
         extensions: dict[str, Any] = {}
         for hdu in hdus[1:]:
             extensions.setdefault(str(hdu.name).strip().upper(), hdu)
-    # A last block that is not filled up is harmless and common; a missing block is not.
-    if end - len(content) >= BLOCK:
+    # A last block that is not filled up is harmless and common; missing data are not, nor is half a header.
+    if len(content) < needed:
         raise InputError(f"{name} is truncated: {len(content)} bytes of at least {end}")
+    if content[end:].startswith(b"XTENSION"):
+        raise InputError(f"{name} is truncated: its {len(content)} bytes end in the header of extension {len(hdus)}")
     return FitsFile(name, hdus[0], extensions)
+
+
+def _data_bytes(hdu: Any) -> int:
+    """Bytes that an extension's data cannot do without."""
+    if isinstance(hdu, fits.CompImageHDU):
+        # Its size is that of the image, not of what lies in the file; all but the last block is certain.
+        return max(hdu.fileinfo()["datSpan"] - BLOCK + 1, 0)
+    return hdu.size
 
 
 def check_ranges(observation: Observation) -> Observation:

@@ -15,7 +15,9 @@ from ..errors import InputError
 from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.scene import make_scene
+from ..parameters import check_values, farthest_from_default
 from ..psf import PSF, GaussianPSF
+from ..seeds import check_seed
 from .binning import average_in_bins, voronoi_bins
 
 BUNDLES = {19: 2, 37: 3, 61: 4, 91: 5, 127: 6}
@@ -101,8 +103,9 @@ def make_mock(
     """
     if not (math.isfinite(noise) and noise >= 0):
         raise InputError(f"noise is {noise}; a factor of 0 or more is needed")
-    if not isinstance(seed, np.random.Generator) and seed < 0:
-        raise InputError(f"seed is {seed}; a whole number of 0 or more is needed")
+    if not isinstance(seed, np.random.Generator):
+        check_seed(seed)
+    check_values(values)
     random = np.random.default_rng(seed)
     canvas = model.canvas
     good = footprint(fibres, canvas.size, canvas.pixel_scale)
@@ -110,7 +113,9 @@ def make_mock(
     exact = Maps(*(np.asarray(m, dtype=np.float64) for m in jax.jit(model)(dict(values), scene).maps))
     for what, array in zip(Maps._fields, exact, strict=True):
         if not np.all(np.isfinite(array)):
-            raise InputError(f"with these parameters the model's {what} is not finite; check {dict(values)}")
+            raise InputError(
+                f"with these parameters the model's {what} is not finite; look at {farthest_from_default(values)}"
+            )
 
     ratio = signal_to_noise(exact.brightness)
     labels, binned_ratio = None, ratio
@@ -136,7 +141,6 @@ def make_mock(
     values_seen = exact
     if noise > 0:
         values_seen = Maps(*(m + e * d for m, e, d in zip(exact, errors, deviates, strict=True)))
-    bundle = f"a bundle of {fibres} fibres" if fibres else "the whole canvas"
     return Observation(
         name=name,
         redshift=redshift,
@@ -147,7 +151,6 @@ def make_mock(
         errors=errors,
         good=Maps(*(good.copy() for _ in exact)),
         bins=labels,
-        notes=(f"A mock: {bundle}, noise {noise:g} times that of a MaNGA cube.",),
         truth={key: float(value) for key, value in values.items()},
     )
 

@@ -12,7 +12,8 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from galfit_sr.inference.fit import first_answer, fit
+from galfit_sr.errors import InputError
+from galfit_sr.inference.fit import first_answer, fit, pose
 from galfit_sr.inference.likelihood import LikelihoodSettings
 from galfit_sr.inference.nested import Nested
 from galfit_sr.maps import Observation
@@ -20,6 +21,7 @@ from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
 from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
 from galfit_sr.parameters import JITTER, Parameters, default_parameters
+from galfit_sr.priors import Prior
 from galfit_sr.psf import GaussianPSF
 
 MODEL = GalaxyModel(canvas=Canvas(32, 1.0), fidelity="point")
@@ -118,3 +120,54 @@ def test_second_galaxy_compiles_nothing():
     # The count is not blind.
     jax.jit(lambda x: x + 1.25)(np.float64(1.0))
     assert compiled
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"observation": "galaxy.fits"}, "the observation is 'galaxy.fits'"),
+        ({"sampler": "nested"}, "the sampler is 'nested'"),
+        ({"seed": -1}, "seed is -1; a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        (
+            {"parameters": default_parameters(("bulge", "disc1")), "model": MODEL},
+            "a model of bulge, disc1, disc2, halo needs the parameters log10_disc2_mass",
+        ),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_computed(arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        fit(**{"observation": mock(), **arguments})
+
+
+def test_components_follow_from_the_parameters():
+    problem = pose(mock(), parameters=default_parameters(("bulge", "disc1")))
+    assert problem.target.predictor.components == ("bulge", "disc1")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            lambda p: p.replace("k_disc1", prior=dist.Uniform(-5.0, 5.0)),
+            "k_disc1 reaches from -5 to 5; a number",
+        ),
+        (lambda p: p.replace("bulge_slope", value=2.7), "bulge_slope = 2.7; a number from 0 to 2.4"),
+        (lambda p: p.replace("inclination", prior=dist.Uniform(0.1, 2.0)), "inclination reaches from 0.1 to 2"),
+        (lambda p: p.replace("ml_bulge", prior=dist.Normal(0.0, 1.0)), "ml_bulge reaches from -inf to inf"),
+        (lambda p: p.replace("x0", prior=0.3), "prior of x0 is 0.3; a NumPyro distribution is needed"),
+        (
+            lambda p: Prior(p.replace("x0", prior=dist.Beta(2.0, 2.0))),
+            "prior of x0 is Beta, whose inverse",
+        ),
+        (lambda p: Nested(nlive=50.5), "nlive is 50.5; a whole number"),
+    ],
+)
+def test_priors_and_values_the_model_is_not_made_for(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        make(default_parameters())
+
+
+def test_the_tail_of_a_gaussian_may_reach_beyond():
+    default_parameters().replace("ml_bulge", prior=dist.Normal(5.0, 1.0))

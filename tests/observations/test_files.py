@@ -280,6 +280,26 @@ def test_damaged_files_never_end_in_anything_but_a_sentence(tmp_path):
         assert isinstance(result, Observation) or "\n" not in result, seed
 
 
+def test_a_file_that_was_cut_short_is_refused(tmp_path):
+    """Wherever it is cut, but between two extensions, where nothing in a FITS file tells that another one followed."""
+    path, cut = tmp_path / "whole.fits", tmp_path / "cut.fits"
+    by_somebody_else().writeto(path)
+    content = path.read_bytes()
+    with fits.open(path) as hdus:
+        infos = [(hdu.fileinfo()["datLoc"], hdu.size, hdu.fileinfo()["datSpan"]) for hdu in hdus]
+    lengths = [
+        length
+        for length in range(3000, len(content), 701)
+        # Some writers leave out the zeros that fill the last block.
+        if not any(start + size <= length <= start + span for start, size, span in infos)
+    ]
+    assert len(lengths) > 50
+    for length in lengths:
+        cut.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"truncated|damaged|not a complete|is needed"):
+            read_observation(cut)
+
+
 def test_nothing_is_left_behind_when_the_disk_is_full(tmp_path, monkeypatch):
     write_observation(tmp_path / "a.fits", an_observation())
     before = (tmp_path / "a.fits").read_bytes()

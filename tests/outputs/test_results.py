@@ -73,11 +73,11 @@ PRIORS = {
 
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
 def test_priors_are_restored(parameters, prior):
-    changed = parameters.replace("inclination", prior=prior)
+    changed = parameters.replace("x0", prior=prior)
     restored = stored_parameters.from_json(stored_parameters.to_json(changed))
     assert restored == changed
-    assert restored != parameters.replace("inclination", prior=dist.Uniform(0.1, 1.01))
-    assert float(restored["inclination"].prior.log_prob(0.37)) == float(prior.log_prob(0.37))
+    assert restored != parameters.replace("x0", prior=dist.Uniform(0.1, 1.01))
+    assert float(restored["x0"].prior.log_prob(0.37)) == float(prior.log_prob(0.37))
 
 
 def test_fixed_and_tied_parameters_are_restored(parameters):
