@@ -44,7 +44,7 @@ class Modes(NamedTuple):
     """The modes of a posterior.
 
     Attributes:
-        problem: the galaxy, cut opposite to the best mode (see `Problem.cut_opposite`).
+        problem: the galaxy, cut as far as possible from all modes (see `Problem.cut_opposite`).
         modes: the best first.
         calls: evaluations of the likelihood or its residuals, gradients not counted.
     """
@@ -92,6 +92,8 @@ def find_modes(
     for found in fine:
         if found.value > fine[0].value - _KEEP_WITHIN and not _known(problem, found, kept):
             kept.append(found)
+    # Cut between the modes, not through one of them: half a turn apart, the second lies where the first was cut.
+    problem = problem.cut_opposite(np.stack([np.asarray(found.theta) for found in kept]))
     modes = _modes(problem, kept)
     calls = CHUNK + sum(found.calls for found in (*rough, *fine))
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
@@ -151,11 +153,14 @@ def _covariance(problem: Problem, theta: jax.Array) -> np.ndarray:
 
 def _known(problem: Problem, found: _Found, others: list[_Found]) -> bool:
     """Whether one of the others is within a few standard deviations, per dimension, by either's curvature."""
-    here = np.asarray(problem.target.latent(found.theta, problem.arrays.shift), dtype=np.float64)
     for other in others:
-        step = np.asarray(problem.target.latent(other.theta, problem.arrays.shift), dtype=np.float64) - here
+        # Cut between the two: at a cut, latent coordinates are far apart and curvatures those of the prior.
+        pair = problem.cut_opposite(np.stack([np.asarray(found.theta), np.asarray(other.theta)]))
+        here, there = (
+            np.asarray(pair.target.latent(f.theta, pair.arrays.shift), dtype=np.float64) for f in (found, other)
+        )
         for theta in (found.theta, other.theta):
-            if step @ np.linalg.solve(_covariance(problem, theta), step) < _SAME_MODE**2 * step.size:
+            if (there - here) @ np.linalg.solve(_covariance(pair, theta), there - here) < _SAME_MODE**2 * here.size:
                 return True
     return False
 

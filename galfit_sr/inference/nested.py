@@ -114,7 +114,7 @@ def run_nested(
     """Samples a posterior.
 
     Args:
-        problem: the galaxy, cut opposite to the first mode.
+        problem: the galaxy, cut between the modes.
         modes: first answer, around which the prior is re-partitioned; not used for `start="prior"`.
         settings: of the sampler.
         seed: of every random number.

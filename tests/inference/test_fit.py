@@ -58,6 +58,20 @@ def test_periodic_angle_next_to_its_edge():
     assert abs((turned + np.pi) % (2 * np.pi) - np.pi) < 5 * error
 
 
+def test_both_sides_recede_without_velocities():
+    """Two modes of the same weight, half a turn apart, and the circle cut between them."""
+    observation = mock()
+    still = observation.good._replace(velocity=np.zeros_like(observation.good.velocity))
+    answer = first_answer(dataclasses.replace(observation, good=still), model=MODEL)
+    assert len(answer.modes) >= 2
+    index = list(answer.problem.target.prior.names).index("position_angle")
+    latent = np.array([mode.z[index] for mode in answer.modes[:2]])
+    # A quarter of a turn from the cut: the probit of 1/4 and 3/4.
+    np.testing.assert_allclose(np.sort(latent), norm.ppf([0.25, 0.75]), atol=0.02)
+    first, second = answer.modes[:2]
+    assert abs(first.log_evidence - second.log_evidence) < 0.5
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "student-t"])
 def test_jitter_and_systemic_velocity_are_found(kind):
     defaults = default_parameters()
