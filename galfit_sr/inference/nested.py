@@ -21,7 +21,8 @@ from .problem import Problem
 from .proposal import make_proposal
 from .walk import make_kernel
 
-STARTS = ("repartitioned", "prior")
+_WALKS = {"repartitioned": 60, "prior": 480}
+STARTS = tuple(_WALKS)
 CHECKPOINT_SECONDS = 30.0
 _ENDING = {
     DynamicSamplerStatesEnum.INBASEADDLIVE,
@@ -36,7 +37,8 @@ class Nested:
 
     Attributes:
         nlive: live points.
-        walks: steps of each walk that draws a new live point.
+        walks: steps of each walk that draws a new live point; 0, the default, becomes 60 around the first answer and
+            480 from the prior, where shorter ones overestimate the evidence (docs/measured.md).
         dynamic: whether live points are added where they serve the posterior (Higson et al. 2019, Stat. Comput. 29,
             891), until it has `effective_samples`.
         effective_samples: with which a dynamic run ends.
@@ -47,7 +49,7 @@ class Nested:
     """
 
     nlive: int = 200
-    walks: int = 60
+    walks: int = 0
     dynamic: bool = False
     effective_samples: int = 4000
     start: str = "repartitioned"
@@ -57,12 +59,14 @@ class Nested:
     max_calls: int | None = None
 
     def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
+        if self.walks == 0:
+            object.__setattr__(self, "walks", _WALKS[self.start])
         for name, least in (("nlive", 40), ("walks", 1), ("walkers", 1), ("effective_samples", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
-        if self.start not in STARTS:
-            raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
         for name in ("dlogz", "max_seconds", "max_calls"):
             value = getattr(self, name)
             if value is not None and not value > 0:
