@@ -32,8 +32,8 @@ RESULTS = Path(__file__).parent / "results" / "evidence.jsonl"
 RUNS = (
     Nested(walks=60),
     Nested(walks=120),
-    Nested(start="prior", nlive=100, walks=120),
     Nested(start="prior", nlive=100, walks=480),
+    Nested(start="prior", nlive=100, walks=120),
 )
 
 
