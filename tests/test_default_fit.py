@@ -30,10 +30,11 @@ def test_default_fit_recovers_the_truth(tmp_path):
     assert (folder / "report.html").stat().st_size > 100_000
     posterior = gs.Posterior.load(folder / "posterior.nc")
     inside = 0
-    for name, column in posterior.columns().items():
+    names = posterior.parameters.names
+    for name, column in zip(names, posterior.samples.T, strict=True):
         low, high = quantiles(column, posterior.weights, (0.005, 0.995))
         inside += low < posterior.truth[name] < high
-    assert len(posterior.columns()) == 18
+    assert len(names) == 18
     # Each is outside once in a hundred times: two of eighteen once in seventy.
     assert inside >= 17
     for name, chi2 in posterior.reduced_chi2.items():
