@@ -184,4 +184,5 @@ def test_priors_and_values_the_model_is_not_made_for(make, sentence):
 
 
 def test_the_tail_of_a_gaussian_may_reach_beyond():
-    default_parameters().replace("ml_bulge", prior=dist.Normal(5.0, 1.0))
+    changed = default_parameters().replace("ml_bulge", prior=dist.Normal(5.0, 1.0))
+    assert changed["ml_bulge"].is_free
