@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 
 from .errors import InputError
+from .seeds import LARGEST
 from .terminal import ProgressDisplay, print_result
 
 app = typer.Typer(
@@ -95,7 +96,7 @@ def _options(
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout, and nothing else there.")]
 X64 = Annotated[bool | None, typer.Option("--x64/--x32", help="Double or single precision. (default: single)")]
 Seed = Annotated[
-    int | None, typer.Option(min=0, max=2**32 - 1, help="Of every random number; the same seed repeats a run.")
+    int | None, typer.Option(min=0, max=LARGEST, help="Of every random number; the same seed repeats a run.")
 ]
 
 
