@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from .choices import Choice
+from .emulation.bundle import CARD
 from .errors import InputError
 from .inference.likelihood import LikelihoodSettings
 from .inference.nested import Nested
 from .maps import MAP_NAMES
 from .parameters import COMPONENT_NAMES, JITTER, Order, Parameters, default_parameters
 from .priors import Prior
-from .psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
+from .psf import PSF
+from .psf_table import psf_table, read_psf
 from .seeds import check_seed
-from .toml import check_keys, convert, dump, from_table, to_table
-
-_PSF_KINDS: dict[str, type] = {
-    "gaussian": GaussianPSF,
-    "double-gaussian": DoubleGaussianPSF,
-    "moffat": MoffatPSF,
-    "image": ImagePSF,
-}
+from .toml import check_keys, convert, dump, from_table, parse, to_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +55,7 @@ class FitConfig:
         observation, model, likelihood, sampler: the sections of the file.
         parameters: name -> choice, for the parameters that differ from the defaults.
         orders: between radii; None for the default.
+        emulator: name of an installed one, or a folder with one; None for the full resolution.
         seed: of every random number.
         x64: whether numbers have double precision.
     """
@@ -69,6 +64,7 @@ class FitConfig:
     model: ModelConfig = ModelConfig()
     parameters: Mapping[str, Choice] = dataclasses.field(default_factory=dict)
     orders: tuple[Order, ...] | None = None
+    emulator: str | None = None
     likelihood: LikelihoodSettings = dataclasses.field(default_factory=LikelihoodSettings)
     sampler: Nested = dataclasses.field(default_factory=Nested)
     seed: int = 0
@@ -96,6 +92,7 @@ class FitConfig:
         file: str | None = None,
         region: str | None = None,
         masses: str | None = None,
+        emulator: str | None = None,
         seed: int | None = None,
         x64: bool | None = None,
         **sampler: Any,
@@ -105,6 +102,7 @@ class FitConfig:
             self,
             observation=_replace(self.observation, file=file, region=region, masses=masses),
             sampler=_replace(self.sampler, **sampler),
+            emulator=emulator or self.emulator,
             seed=self.seed if seed is None else seed,
             x64=self.x64 if x64 is None else x64,
         )
@@ -138,7 +136,13 @@ def load_config(path: Path) -> FitConfig:
         region=locate_region(data.region, folder) if isinstance(data.region, str) else data.region,
         masses=None if data.masses is None else str(folder / data.masses),
     )
-    return dataclasses.replace(config, observation=located)
+    emulator = None if config.emulator is None else locate_emulator(config.emulator, folder)
+    return dataclasses.replace(config, observation=located, emulator=emulator)
+
+
+def locate_emulator(emulator: str, folder: Path) -> str:
+    """An emulator that is a folder's name as a path from `folder`; the name of an installed one as it is."""
+    return str(folder / emulator) if (folder / emulator / CARD).is_file() else emulator
 
 
 def locate_region(region: str, folder: Path) -> str:
@@ -152,10 +156,7 @@ def loads(text: str, source: str = "configuration") -> FitConfig:
     Raises:
         InputError: not TOML, an unknown key, a wrong type, or a value that is not allowed.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not valid TOML: {error}") from error
+    content = parse(text, source)
     try:
         return _from_content(content)
     except InputError as error:
@@ -168,9 +169,10 @@ def dumps(config: FitConfig) -> str:
     for key in ("psf_photometry", "psf_kinematics"):
         psf = getattr(config.observation, key)
         if psf is not None:
-            kind = next(k for k, cls in _PSF_KINDS.items() if isinstance(psf, cls))
-            observation[key] = {"kind": kind, **to_table(psf)}
+            observation[key] = psf_table(psf)
     content: dict[str, Any] = {"seed": config.seed, "x64": config.x64}
+    if config.emulator is not None:
+        content["emulator"] = config.emulator
     if config.orders is not None:
         content["orders"] = [to_table(order) for order in config.orders]
     return dump(
@@ -213,7 +215,7 @@ def _from_content(content: Mapping[str, Any]) -> FitConfig:
     return config
 
 
-_TOP_LEVEL = {"seed": int, "x64": bool, "orders": tuple[Order, ...]}
+_TOP_LEVEL = {"seed": int, "x64": bool, "orders": tuple[Order, ...], "emulator": str}
 
 
 def _observation(table: Any) -> ObservationConfig:
@@ -229,15 +231,8 @@ def _observation(table: Any) -> ObservationConfig:
     known = {key: convert(value, hints[key], "observation", key) for key, value in table.items()}
     for key in ("psf_photometry", "psf_kinematics"):
         if key in known:
-            known[key] = _psf(known[key], f"observation.{key}")
+            known[key] = read_psf(known[key], f"observation.{key}")
     return ObservationConfig(**known)
-
-
-def _psf(table: Mapping[str, Any], section: str) -> PSF:
-    kind = table.get("kind")
-    if kind not in _PSF_KINDS:
-        raise InputError(f"[{section}] kind = {kind!r}; one of {', '.join(map(repr, _PSF_KINDS))} is needed")
-    return from_table(_PSF_KINDS[kind], {k: v for k, v in table.items() if k != "kind"}, section)
 
 
 def _likelihood(table: Any) -> LikelihoodSettings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cached_property
 
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
-from .errors import InputError
+from .errors import InputError, unknown_name
 
 _NEGLIGIBLE = 0.01
 """Share of a prior that may reach beyond a parameter's limits: the tails of a Gaussian."""
@@ -282,13 +281,6 @@ def _content(argument: object) -> tuple:
         return distribution_signature(argument)
     leaves, structure = jax.tree_util.tree_flatten(argument)
     return (str(structure), *(float(x) for leaf in leaves for x in np.ravel(leaf)))
-
-
-def unknown_name(name: str, known: list[str], kind: str) -> str:
-    """The sentence for an unknown name, with the nearest known one."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    return f"unknown {kind} {name!r}; {hint}"
 
 
 def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")) -> Parameters:

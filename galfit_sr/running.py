@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .analysis.run_folder import claim_folder, read_run, run_fingerprint, write_first_answer, write_run
 from .config import FitConfig, dumps
@@ -64,9 +65,13 @@ def run_fit(
     model = GalaxyModel(
         config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
     )
-    parameters = config.apply(parameters_for(observation, config.model.components))
-    pose(observation, parameters=parameters, model=model, likelihood=config.likelihood)
-    text = dumps(config.complete(parameters))
+    posed: dict[str, Any] = {
+        "parameters": config.apply(parameters_for(observation, config.model.components)),
+        "likelihood": config.likelihood,
+        **({"model": model} if config.emulator is None else {"emulator": config.emulator}),
+    }
+    pose(observation, **posed)
+    text = dumps(config.complete(posed["parameters"]))
     claim_folder(
         folder,
         run_fingerprint(text, observation.fingerprint()),
@@ -94,9 +99,7 @@ def run_fit(
     posterior = fit(
         observation,
         sampler=config.sampler,
-        parameters=parameters,
-        model=model,
-        likelihood=config.likelihood,
+        **posed,
         seed=config.seed,
         out=folder,
         resume=resume,

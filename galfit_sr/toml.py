@@ -5,15 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union
 
-from .errors import InputError
-from .parameters import unknown_name
+from .errors import InputError, unknown_name
 
 T = TypeVar("T")
+
+
+def parse(content: bytes | str, source: str) -> dict[str, Any]:
+    """The table of TOML text.
+
+    Args:
+        content: the text, or a file's bytes.
+        source: what it is, for messages.
+
+    Raises:
+        InputError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(content if isinstance(content, str) else content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{source} is not valid TOML: {error}") from error
 
 
 def from_table(cls: type[T], table: Mapping[str, Any], section: str) -> T:

@@ -1,6 +1,21 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
 import jax
+import pytest
+from typer.testing import CliRunner
+
+from galfit_sr import cli
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a command in this process, in an empty folder; JAX's settings are put back afterwards."""
+    jax.devices()  # the number of devices is then settled, for the other tests too
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "unused"))
+    before = jax.config.jax_enable_x64
+    yield lambda *arguments: CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="galfit-sr")
+    jax.config.update("jax_enable_x64", before)

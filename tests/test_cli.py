@@ -12,9 +12,7 @@ import jax
 import numpy as np
 import pytest
 from astropy.io import fits
-from typer.testing import CliRunner
 
-from galfit_sr import cli
 from galfit_sr.config import load_config
 from galfit_sr.observations import read
 from galfit_sr.observations.mock import MOCK_TRUTH
@@ -22,17 +20,6 @@ from galfit_sr.parameters import default_parameters
 from galfit_sr.priors import Prior
 
 COMMAND = Path(sys.executable).with_name("galfit-sr")
-
-
-@pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Run a command in this process, in an empty folder; JAX's settings are put back afterwards."""
-    jax.devices()  # the number of devices is then settled, for the other tests too
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "unused"))
-    before = jax.config.jax_enable_x64
-    yield lambda *arguments: CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="galfit-sr")
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +63,7 @@ def test_help_does_not_load_jax():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["fit", "mock", "report", "benchmark"])
+@pytest.mark.parametrize("command", ["fit", "mock", "report", "benchmark", "emulators", "dataset", "train"])
 def test_help_shows_an_example(run, command):
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -1,6 +1,7 @@
 """Imports point one way, and every folder of the package is installed."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,15 +13,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
     ("errors",),
-    ("psf", "files", "seeds"),
+    ("devices", "psf", "files", "seeds"),
     ("parameters",),
+    ("toml",),
+    ("psf_table",),
     ("priors",),
     ("maps",),
     ("model",),
+    ("emulation",),
     ("observations",),
     ("inference",),
     ("analysis",),
-    ("toml", "terminal"),
+    ("terminal",),
     ("choices",),
     ("config",),
     ("running",),
@@ -99,8 +103,10 @@ def test_core_never_imports_the_emulators(path):
 def test_every_folder_is_installed():
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(configuration["tool"]["setuptools"]["packages"])
-    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
-    assert listed - {"galfit_sr_data"} == folders
+    found = [*PACKAGE.rglob("__init__.py"), *(ROOT / "emulators").rglob("__init__.py")]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in found}
+    renamed = {re.sub("^emulators", "galfit_sr_emulators", folder) for folder in folders}
+    assert listed - {"galfit_sr_data"} == renamed
 
 
 def test_public_names_exist():

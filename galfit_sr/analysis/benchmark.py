@@ -87,10 +87,10 @@ def benchmark(settings: tuple[Setting, ...] = SETTINGS, progress: Progress | Non
     for i, (precision, setting) in enumerate(steps):
         report("galfit_sr", i / len(steps), f"{setting.name}, {precision}")
         milliseconds, maps = plain[setting.name]
-        with jax.enable_x64(precision == "float64"), _no_stored_programs():
+        with jax.enable_x64(precision == "float64"), no_stored_programs():
             for what, function, arguments in _functions(setting, maps):
                 row: dict[str, Any] = {"setting": setting.name, "what": what, "precision": precision}
-                row |= _time_compiled(function, *arguments)
+                row |= time_compiled(function, *arguments)
                 row["plain_ms"] = milliseconds if what == "maps" else None
                 row["speed_up"] = milliseconds / row["single_ms"] if what == "maps" else None
                 rows.append(row)
@@ -132,18 +132,26 @@ def _value_and_gradient(target: Target, theta: jax.Array, arrays: Arrays) -> tup
     return jax.value_and_grad(target.log_likelihood)(theta, arrays)
 
 
-def _time_compiled(function: Callable, theta: jax.Array, rest: Scene | Arrays) -> dict[str, float]:
-    """Seconds to compile; milliseconds for one galaxy, and per galaxy in a batch."""
-    single = jax.jit(function)
-    began = time.perf_counter()
-    jax.block_until_ready(single(theta, rest))
-    compile_seconds = time.perf_counter() - began
-    single_ms = _median_ms(lambda: jax.block_until_ready(single(theta, rest)))
+def time_compiled(function: Callable, theta: jax.Array, rest: Scene | Arrays) -> dict[str, float]:
+    """Seconds to compile; milliseconds for one galaxy, and per galaxy in a batch of `BATCH`."""
+    alone = time_single(function, theta, rest)
     batched = jax.jit(jax.vmap(function, in_axes=(0, None)))
     thetas = jnp.tile(theta, (BATCH, 1))
     jax.block_until_ready(batched(thetas, rest))
     batched_ms = _median_ms(lambda: jax.block_until_ready(batched(thetas, rest))) / BATCH
-    return {"compile_s": compile_seconds, "single_ms": single_ms, "batched_ms": batched_ms}
+    return {**alone, "batched_ms": batched_ms}
+
+
+def time_single(function: Callable, theta: jax.Array, rest: Scene | Arrays) -> dict[str, float]:
+    """Seconds to compile, and milliseconds for one galaxy."""
+    single = jax.jit(function)
+    began = time.perf_counter()
+    jax.block_until_ready(single(theta, rest))
+    compile_seconds = time.perf_counter() - began
+    return {
+        "compile_s": compile_seconds,
+        "single_ms": _median_ms(lambda: jax.block_until_ready(single(theta, rest))),
+    }
 
 
 def _plain(setting: Setting) -> tuple[float, Maps]:
@@ -168,8 +176,8 @@ def _median_ms(run: Callable[[], Any]) -> float:
 
 
 @contextmanager
-def _no_stored_programs() -> Iterator[None]:
-    """Compiles for real: a program from the cache on disk would show a compile time of nothing."""
+def no_stored_programs() -> Iterator[None]:
+    """Within it, JAX compiles for real: a program from the cache on disk would show a compile time of nothing."""
     before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
     try:

@@ -6,9 +6,14 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ..emulation.card import Card
+from ..emulation.scale_free import CONTEXT, context
 from ..maps import KINEMATIC, MAP_NAMES, Observation
+from ..model.scene import Scene
 from ..parameters import Parameter
 from ..priors import bounds
 from .results import Posterior
@@ -25,6 +30,7 @@ CHI2_SIGNIFICANCE = 5.0
 FEW_SAMPLES = 400
 """Effective samples below which the 5 % and 95 % quantiles are known to worse than a tenth of a standard deviation."""
 _GRID = 200
+_DRAWS = 1000
 _SMALLEST_MODE = 0.05
 _DEEPEST_PASS = 0.3
 _LEAST_FOR_MODES = 100
@@ -40,6 +46,19 @@ def diagnose(posterior: Posterior, observation: Observation) -> tuple[str, ...]:
         *separate_modes(posterior),
         *observation.notes,
     )
+
+
+def outside_training(posterior: Posterior, card: Card, scene: Scene) -> list[str]:
+    """What of a posterior lies outside the ranges that its emulator was trained for.
+
+    Args:
+        posterior: to be looked at.
+        card: of the emulator.
+        scene: of its low resolution.
+    """
+    draws = jnp.asarray(posterior.equal_weight_samples(_DRAWS, posterior.seed), scene.origin.dtype)
+    contexts = jax.vmap(lambda vector: context(posterior.parameters.complete(vector), scene))(draws)
+    return card.beyond(np.asarray(contexts), CONTEXT)
 
 
 def convergence(posterior: Posterior) -> list[str]:

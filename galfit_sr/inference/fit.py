@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from ..emulation.emulator import Emulator
+from ..emulation.registry import find_emulator
 from ..errors import InputError
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel
@@ -22,7 +24,7 @@ from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_par
 from ..priors import Prior
 from ..seeds import check_seed
 from .checkpoint import CHECKPOINT, load_modes, save_modes
-from .diagnosis import diagnose, unfit
+from .diagnosis import diagnose, outside_training, unfit
 from .likelihood import LikelihoodSettings
 from .maximum import Mode, find_modes
 from .nested import Nested, NestedRun, run_nested
@@ -83,6 +85,7 @@ def pose(
     *,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
+    emulator: str | Emulator | None = None,
     likelihood: LikelihoodSettings | None = None,
 ) -> Problem:
     """The problem of fitting an observation; arguments as for `fit`, checked here.
@@ -92,14 +95,19 @@ def pose(
     """
     if not isinstance(observation, Observation):
         raise InputError(f"the observation is {observation!r}; one that `read` or `make_mock` gave is needed")
-    if model is None:
+    stage = None if emulator is None else find_emulator(emulator)
+    if stage is not None:
+        if model is not None:
+            raise InputError(f"emulator {stage.card.name} has a low-resolution model of its own; leave out the other")
+        model = stage.card.recipe.low_model
+    elif model is None:
         components = COMPONENT_NAMES if parameters is None else components_of(parameters)
         model = GalaxyModel(components, Canvas(observation.size, observation.pixel_scale))
     parameters = parameters or parameters_for(observation, model.components)
     missing = [p.name for p in default_parameters(model.components) if p.name not in parameters]
     if missing:
         raise InputError(f"a model of {', '.join(model.components)} needs the parameters {', '.join(missing)} as well")
-    return make_problem(observation, Prior(parameters), model, likelihood or LikelihoodSettings())
+    return make_problem(observation, Prior(parameters), stage or model, likelihood or LikelihoodSettings())
 
 
 def first_answer(
@@ -107,13 +115,14 @@ def first_answer(
     *,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
+    emulator: str | Emulator | None = None,
     likelihood: LikelihoodSettings | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FirstAnswer:
     """Maximum a posteriori and Laplace covariance of a galaxy; arguments as for `fit`."""
     check_seed(seed)
-    problem = pose(observation, parameters=parameters, model=model, likelihood=likelihood)
+    problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
     return _answer(problem, seed, progress)
 
 
@@ -123,6 +132,7 @@ def fit(
     sampler: Nested | None = None,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
+    emulator: str | Emulator | None = None,
     likelihood: LikelihoodSettings | None = None,
     seed: int = 0,
     out: Path | None = None,
@@ -138,6 +148,8 @@ def fit(
         parameters: of the model with their priors; `parameters_for(observation)` if not given.
         model: full-resolution predictor; if not given, the components that `parameters` describes (bulge, two discs and
             halo), integrated over the data's pixels.
+        emulator: for a super-resolved predictor instead: name of an installed one, a folder that `galfit-sr train`
+            wrote, or an `Emulator`.
         likelihood: settings; Gaussian with equal weights if not given.
         seed: of every random number.
         out: existing folder for checkpoints; none are written if not given.
@@ -153,7 +165,7 @@ def fit(
     if not isinstance(sampler, Nested):
         raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) are needed")
     check_seed(seed)
-    problem = pose(observation, parameters=parameters, model=model, likelihood=likelihood)
+    problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
     stored = load_modes(out) if resume and out is not None else None
     if stored is None:
         answer = _answer(problem, seed, progress)
@@ -232,7 +244,8 @@ def _look(problem: Problem, theta: np.ndarray) -> tuple[Maps, Maps, dict[str, fl
 def _posterior(
     problem: Problem, run: NestedRun, sampler: Nested, seed: int, calls: int, timings: dict[str, float]
 ) -> Posterior:
-    target, shift, observation = problem.target, problem.arrays.shift, problem.observation
+    target, arrays, observation, card = problem.target, problem.arrays, problem.observation, problem.card
+    shift = arrays.shift
     samples = in_chunks(lambda rows: batch_parameters(target, rows, shift), run.z, shift.dtype)
     density = run.log_likelihood + in_chunks(lambda rows: batch_log_prior(target, rows), samples, shift.dtype)
     best = samples[np.argmax(density)]
@@ -262,5 +275,7 @@ def _posterior(
         timings=timings,
         galaxy=observation.name,
         log_volume=run.log_volume,
+        emulator=None if card is None else card.name,
     )
-    return dataclasses.replace(posterior, warnings=diagnose(posterior, observation))
+    beyond = () if card is None else outside_training(posterior, card, arrays.scene.low)
+    return dataclasses.replace(posterior, warnings=(*beyond, *diagnose(posterior, observation)))

@@ -27,11 +27,14 @@ class LikelihoodSettings:
         degrees_of_freedom: of Student's t; 1 (Cauchy) forgives most, large values tend to the Gaussian.
         weights: factor on each map's log-likelihood; 0 leaves a map out, 0.25 is the cheap remedy for errors that are
             correlated over four pixels.
+        emulator_error: whether the variance of an emulator's error is added to the data's, pixel by pixel; without, its
+            maps are taken as exact, as published super-resolved fits did.
     """
 
     kind: str = "gaussian"
     degrees_of_freedom: float = 4.0
     weights: Maps = dataclasses.field(default_factory=lambda: Maps(1.0, 1.0, 1.0, 1.0))
+    emulator_error: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

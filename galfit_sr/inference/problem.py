@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
+from ..devices import devices_for, spread
+from ..emulation.card import Card
+from ..emulation.emulator import Emulator, emulated_scene, super_resolved
 from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel, Prediction
 from ..model.scene import Scene, make_scene
 from ..priors import Prior
-from .devices import devices_for, spread
 from .likelihood import (
     Data,
     LikelihoodSettings,
@@ -40,7 +42,7 @@ CHUNK = 1024
 class Predictor(Protocol):
     """Parameters in, four maps and their uncertainty out, at full resolution or super-resolved: no matter from here."""
 
-    def __call__(self, values: dict[str, jax.Array], scene: Scene) -> Prediction:
+    def __call__(self, values: dict[str, jax.Array], scene: Any) -> Prediction:
         """Pure, jittable; hashable and equal for equal settings, so that programs are shared."""
 
 
@@ -48,12 +50,12 @@ class Arrays(NamedTuple):
     """Everything that differs between two galaxies; argument, never closure, of every compiled program.
 
     Attributes:
-        scene: what the predictor needs.
+        scene: what the predictor needs: a `Scene`, or an `EmulatedScene` with the weights of the emulator.
         data: what the likelihood needs.
         shift: (ndim,) added to the unit cube, modulo 1, in periodic coordinates; 0 in the others.
     """
 
-    scene: Scene
+    scene: Any
     data: Data
     shift: jax.Array
 
@@ -92,10 +94,15 @@ class Target:
         moved = jnp.mod(u + jnp.broadcast_to(shift, u.shape), 1.0)
         return jnp.where(np.broadcast_to(self.prior.periodic, u.shape), moved, u)
 
+    def predict(self, theta: jax.Array, arrays: Arrays) -> tuple[Prediction, dict[str, jax.Array]]:
+        """Maps of a parameter vector (ndim,), with the variance that is to be counted, and all values by name."""
+        values = self.prior.parameters.complete(theta)
+        prediction = self.predictor(values, arrays.scene)
+        return prediction if self.settings.emulator_error else prediction._replace(variance=None), values
+
     def log_likelihood(self, theta: jax.Array, arrays: Arrays) -> jax.Array:
         """Log-likelihood less its offset, of one parameter vector (ndim,)."""
-        values = self.prior.parameters.complete(theta)
-        value = log_likelihood(self.settings, self.predictor(values, arrays.scene), values, arrays.data)
+        value = log_likelihood(self.settings, *self.predict(theta, arrays), arrays.data)
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
     def latent_log_likelihood(self, z: jax.Array, arrays: Arrays) -> jax.Array:
@@ -104,9 +111,8 @@ class Target:
 
     def residuals(self, z: jax.Array, arrays: Arrays) -> jax.Array:
         """Rows whose half sum of squares is minus the log posterior in z, up to a constant; the last ndim are z."""
-        values = self.prior.parameters.complete(self.parameters(z, arrays.shift))
-        prediction = self.predictor(values, arrays.scene)
-        return jnp.concatenate([deviance_residuals(self.settings, prediction, values, arrays.data), z])
+        predicted = self.predict(self.parameters(z, arrays.shift), arrays)
+        return jnp.concatenate([deviance_residuals(self.settings, *predicted, arrays.data), z])
 
 
 def log_standard_normal(z: jax.Array) -> jax.Array:
@@ -145,8 +151,7 @@ def batch_log_likelihood(target: Target, z: jax.Array, arrays: Arrays) -> jax.Ar
 @partial(jax.jit, static_argnums=0)
 def predict(target: Target, theta: jax.Array, arrays: Arrays) -> tuple[Prediction, Maps, Maps]:
     """The maps (n, n) of a parameter vector, the same as the data see them and their residuals in sigma, (n*n,)."""
-    values = target.prior.parameters.complete(theta)
-    prediction = target.predictor(values, arrays.scene)
+    prediction, _ = target.predict(theta, arrays)
     return prediction, seen(prediction.maps, arrays.data.bins), normalised_residuals(prediction, arrays.data)
 
 
@@ -159,12 +164,14 @@ class Problem:
         arrays: the galaxy's half.
         offset: to be added to every log-likelihood of the target.
         observation: the data as they came.
+        card: of the emulator, None at full resolution.
     """
 
     target: Target
     arrays: Arrays
     offset: float
     observation: Observation
+    card: Card | None = None
 
     def cut_opposite(self, theta: jax.Array | np.ndarray) -> Problem:
         """The same problem with periodic coordinates cut as far as possible from the values in `theta` (..., ndim)."""
@@ -179,13 +186,27 @@ class Problem:
         return dataclasses.replace(self, arrays=self.arrays._replace(shift=jnp.asarray(shift, dtype)))
 
 
-def make_problem(observation: Observation, prior: Prior, model: GalaxyModel, settings: LikelihoodSettings) -> Problem:
-    """A problem with the full-resolution predictor.
+def make_problem(
+    observation: Observation, prior: Prior, predictor: GalaxyModel | Emulator, settings: LikelihoodSettings
+) -> Problem:
+    """A problem with the full-resolution predictor, or with an emulator on top of its low-resolution model.
 
     Raises:
-        InputError: canvas and observation differ, a PSF does not suit the pixels, or nothing is left to fit.
+        InputError: canvas and observation differ, a PSF does not suit the pixels or the emulator, or nothing is left
+            to fit.
     """
-    scene = make_scene(
+    data = make_data(observation, settings)
+    shift = jnp.zeros(prior.ndim, jnp.result_type(float))
+    if isinstance(predictor, Emulator):
+        target = Target(prior, super_resolved(predictor), settings)
+        arrays = Arrays(emulated_scene(predictor, observation), data, shift)
+        return Problem(target, arrays, offset(settings, data), observation, predictor.card)
+    arrays = Arrays(_full_scene(predictor, observation), data, shift)
+    return Problem(Target(prior, predictor, settings), arrays, offset(settings, data), observation)
+
+
+def _full_scene(model: GalaxyModel, observation: Observation) -> Scene:
+    return make_scene(
         model.canvas,
         observation.redshift,
         observation.psf_photometry,
@@ -193,6 +214,3 @@ def make_problem(observation: Observation, prior: Prior, model: GalaxyModel, set
         fidelity=model.fidelity,
         origin=observation.origin,
     )
-    data = make_data(observation, settings)
-    shift = jnp.zeros(prior.ndim, scene.kpc_per_pixel.dtype)
-    return Problem(Target(prior, model, settings), Arrays(scene, data, shift), offset(settings, data), observation)

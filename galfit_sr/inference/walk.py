@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ..devices import all_devices, replicated, spread
 from ..errors import InputError
-from .devices import all_devices, replicated, spread
 from .problem import Arrays, Problem, Target, log_standard_normal
 from .proposal import Proposal, log_density
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..maps import Maps
-from ..parameters import COMPONENT_NAMES, unknown_name
+from ..parameters import COMPONENT_NAMES
 from .bulge import Bulge
 from .component import Component, StellarComponent, Values
 from .disc import Disc

@@ -23,12 +23,18 @@ class Halo:
 
     def circular_velocity_squared(self, values: Values, radius: jax.Array, critical_density: jax.Array) -> jax.Array:
         """G M_h/r [ln(1+q) - q/(1+q)] / [ln(1+c) - c/(1+c)] with q = r/a, a = r200/c [km^2/s^2]."""
-        stars = sum(10 ** values[name] for name in values if name.startswith("log10_") and name.endswith("_mass"))
-        mass = 10 ** values["log10_halo_fraction"] * stars
-        c = values["halo_concentration"]
-        r200 = jnp.cbrt(3 * mass / (800 * math.pi * critical_density))
-        q = radius * (c / r200)
-        return GRAVITATIONAL_CONSTANT * mass * c / r200 * _mass_over_radius(q) / (jnp.log1p(c) - c / (1 + c))
+        c, mass, scale = values["halo_concentration"], _mass(values), scale_radius(values, critical_density)
+        return GRAVITATIONAL_CONSTANT * mass / scale * _mass_over_radius(radius / scale) / (jnp.log1p(c) - c / (1 + c))
+
+
+def scale_radius(values: Values, critical_density: jax.Array) -> jax.Array:
+    """a = r200 / c [kpc]; r200 encloses 200 times the critical density [M_sun/kpc^3]."""
+    return jnp.cbrt(3 * _mass(values) / (800 * math.pi * critical_density)) / values["halo_concentration"]
+
+
+def _mass(values: Values) -> jax.Array:
+    stars = sum(10 ** values[name] for name in values if name.startswith("log10_") and name.endswith("_mass"))
+    return 10 ** values["log10_halo_fraction"] * stars
 
 
 def _mass_over_radius(q: jax.Array) -> jax.Array:

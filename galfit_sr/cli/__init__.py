@@ -1,0 +1,16 @@
+"""The command line: one module per command, in the order in which `--help` lists them. No science here.
+
+Everything that loads JAX is imported inside the commands, so that help is instant and a wrong path fails at once.
+"""
+
+from __future__ import annotations
+
+from . import fit, mock, report, benchmark, emulators, dataset, train  # isort: skip - the order of the help
+from .command import app
+
+__all__ = ["app", "benchmark", "dataset", "emulators", "fit", "main", "mock", "report", "train"]
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    app(prog_name="galfit-sr")

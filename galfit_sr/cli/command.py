@@ -1,0 +1,118 @@
+"""What all commands share: the application, how bad input ends, common options, JAX's settings."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from ..errors import InputError
+from ..seeds import LARGEST
+
+app = typer.Typer(
+    name="galfit-sr",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose bad input ends in one sentence on stderr and exit code 2, never in a traceback."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _tell
+                function(*args, **kwargs)
+        except InputError as error:
+            stop(f"galfit-sr: {error}", EXIT_BAD_INPUT)
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough; typer ends quietly
+        except OSError as error:
+            stop(f"galfit-sr: {error}", EXIT_BAD_INPUT)
+        except KeyboardInterrupt:
+            stop("galfit-sr: interrupted", EXIT_INTERRUPTED)
+
+    app.command()(guarded)
+    return guarded
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a sentence, without the line of code that it came from."""
+    typer.echo(f"warning: {message}", err=True)
+
+
+def stop(sentence: str, code: int) -> NoReturn:
+    """End with a sentence on stderr."""
+    typer.echo(" ".join(sentence.split()), err=True)
+    raise typer.Exit(code)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"galfit-sr {version('galfit-sr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Bayesian fits of galaxy maps: brightness, velocity, dispersion and mass-to-light ratio.
+
+    Start with [bold]galfit-sr fit[/bold], which fits the galaxy that comes with the package.
+    """
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout, and nothing else there.")]
+X64 = Annotated[bool | None, typer.Option("--x64/--x32", help="Double or single precision. (default: single)")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=LARGEST, help="Of every random number; the same seed repeats a run.")
+]
+
+
+def start_jax(x64: bool = False) -> None:
+    """Settings of JAX that must be made before it computes anything."""
+    import jax
+
+    jax.config.update("jax_enable_x64", x64)
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(caches / "galfit_sr" / "xla"))
+    # Walkers are shared out among devices, so a power of two. Inside a process that has used JAX it is too late.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(16, 1 << (cores.bit_length() - 1)))
+
+
+def check_readable(path: Path | None) -> None:
+    """Raises InputError if a path is given and is not a readable file."""
+    if path is None:
+        return
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a file is needed")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; a file is needed")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read; check its permissions")
+
+
+def stem(file: Path) -> str:
+    """The name of a file without its folder and endings."""
+    return file.name.removesuffix(".gz").removesuffix(".fits")

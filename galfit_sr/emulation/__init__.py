@@ -1,0 +1,1 @@
+"""Super-resolution: emulators that turn the model on few pixels into the maps on many, and how they are trained."""

@@ -1,0 +1,171 @@
+"""How good a network is: its errors on galaxies that it did not learn from, in several units, and as a series.
+
+Two units: those of the publications that networks come from, maps scaled to [0, 1] by the data's own ranges; and those
+that matter to a posterior, the noise that maps of a survey have. Errors peak at the centre, so the pixels within 2
+arcsec of it are also judged by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..maps import MAP_NAMES, MAP_UNITS
+from .examples import Examples, as_examples
+from .learning import TYPICAL_NOISE, batches, predict
+from .network import Network, Weights, chebyshev_in_distance, restored
+from .pairs import galaxies, make_pairs, training_prior
+from .recipe import Recipe
+
+CENTRE = 2.0
+"""Arcsec from the galaxy's centre that count as its centre."""
+_BATCH = 32
+_MOVED = {
+    "inclination": ((0.1, math.pi / 3), (math.pi / 3, math.radians(75))),
+    **{f"log10_{star}_radius": ((-2.0, 1.5), (-2.0, 2.0)) for star in ("bulge", "disc1", "disc2")},
+}
+_BINS, _DEGREE = 48, 7
+
+
+def outside(recipe: Recipe, count: int) -> Examples:
+    """Examples outside the training box, see `outside_box`."""
+    far, theta, redshift = outside_box(recipe, count)
+    return as_examples(far, make_pairs(far, theta, redshift))
+
+
+def outside_box(recipe: Recipe, count: int) -> tuple[Recipe, np.ndarray, np.ndarray]:
+    """Galaxies like none in training: a design of a recipe, with the box moved.
+
+    They are inclined by 60 to 75 degrees instead of 6 to 60, their radii reach to 10^2 kpc instead of 10^1.5 (stretched
+    from 10^-2 on, which keeps their order), and their redshifts are twice as high.
+
+    Args:
+        recipe: of the training.
+        count: galaxies.
+
+    Returns:
+        their recipe, (n, ndim) parameters, (n,) redshifts.
+    """
+    first, last = recipe.redshift
+    far = dataclasses.replace(recipe, redshift=(2 * first, 2 * last))
+    theta, redshift = galaxies(far, np.arange(count), count)
+    for name, ((a, b), (c, d)) in _MOVED.items():
+        column = training_prior().names.index(name)
+        theta[:, column] = c + (theta[:, column] - a) * ((d - c) / (b - a))
+    return far, theta, redshift
+
+
+def residuals(network: Network, weights: Weights, examples: Examples) -> np.ndarray:
+    """(n, N, N, 4) maps of the network less those of the model, in scale-free units."""
+    count = len(examples.low)
+    found = np.empty_like(examples.high)
+    for rows in batches(count, _BATCH):
+        some = _residuals(network, weights, jax.tree.map(lambda array, rows=rows: array[rows], examples))
+        # Fewer at the end, which was filled up.
+        found[rows[0] : rows[0] + _BATCH] = np.asarray(some)[: count - rows[0]]
+    return found
+
+
+@partial(jax.jit, static_argnames="network")
+def _residuals(network: Network, weights: Weights, some: Examples) -> jax.Array:
+    maps = predict(network, weights.network, weights.ranges, some.low, some.context)
+    return restored(maps, weights.ranges) - some.high
+
+
+def measures(residual: np.ndarray, examples: Examples, recipe: Recipe) -> dict[str, Any]:
+    """Errors of a network, rounded to four digits.
+
+    Args:
+        residual: (n, N, N, 4) from `residuals`.
+        examples: of which.
+        recipe: theirs, for the canvases.
+
+    Returns:
+        `galaxies`; `not_finite`, how many numbers that the network gave are not; `l1`, mean absolute error of maps
+        scaled to [0, 1] by the range of each physical map in these examples; `noise`, rms error of a galaxy in units of
+        `TYPICAL_NOISE`, `median` and `p90` over galaxies; and for each map, in its unit, `median` and `p99` of the
+        absolute error of a pixel. `whole` is of all pixels, `centre` of those within 2 arcsec of the galaxy's centre.
+        What is not finite is left out.
+    """
+    near = _near_centre(examples, recipe)
+    finite = np.isfinite(residual).all(axis=-1)
+    regions = {"whole": finite, "centre": finite & near}
+    squared = {region: np.zeros(len(residual)) for region in regions}
+    l1: list[float] = []
+    maps: dict[str, dict[str, Any]] = {}
+    for i, (name, typical, *linear) in enumerate(zip(MAP_NAMES, TYPICAL_NOISE, *_physical(examples), strict=True)):
+        scale, zero = (column[:, None, None] for column in linear)
+        absolute = np.abs(residual[..., i]) * scale
+        truth = examples.high[..., i] * scale + zero
+        l1.append(float(absolute[finite].mean(dtype=np.float64) / np.ptp(truth)))
+        maps[name] = {"unit": MAP_UNITS[name]}
+        for region, chosen in regions.items():
+            median, high = np.percentile(absolute[chosen], (50, 99))
+            maps[name][region] = {"median": _rounded(median), "p99": _rounded(high)}
+            squared[region] += np.sum((absolute / typical) ** 2, axis=(1, 2), where=chosen, dtype=np.float64)
+    noise = {}
+    for region, chosen in regions.items():
+        pixels = chosen.sum(axis=(1, 2))
+        rms = np.sqrt(squared[region][pixels > 0] / (len(MAP_NAMES) * pixels[pixels > 0]))
+        median, high = np.percentile(rms, (50, 90))
+        noise[region] = {"median": _rounded(median), "p90": _rounded(high)}
+    not_finite = int(residual.size - np.isfinite(residual).sum())
+    return {
+        "galaxies": len(residual),
+        "not_finite": not_finite,
+        "l1": _rounded(sum(l1) / len(l1)),
+        "noise": noise,
+        "maps": maps,
+    }
+
+
+def _physical(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero, (4, n) each, that turn scale-free maps into physical ones."""
+    brightness, velocity, ml = (np.asarray(amplitude) for amplitude in examples.unit)
+    ones, zeros = np.ones_like(velocity), np.zeros_like(velocity)
+    return np.stack([ones, velocity, velocity, ml]), np.stack([brightness, zeros, zeros, zeros])
+
+
+def _near_centre(examples: Examples, recipe: Recipe) -> np.ndarray:
+    """(n, N, N) whether a pixel's centre is within `CENTRE` of the galaxy's."""
+    pixels = (np.arange(recipe.high.size) + 0.5) * recipe.high.pixel_scale
+    x, y = (pixels - (place[:, None] + 0.5) * recipe.low.pixel_scale for place in examples.context[:, :2].T)
+    return x[:, None, :] ** 2 + y[:, :, None] ** 2 < CENTRE**2
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.4g}")
+
+
+def error_series(residual: np.ndarray, examples: Examples) -> np.ndarray:
+    """(4, k) natural logarithm of the rms error per map, see `network.Weights`.
+
+    The rms is over all examples, in bins of the distance from the centre.
+
+    Args:
+        residual: (n, N, N, 4) from `residuals`; low pixels in which something is not finite are left out.
+        examples: of which.
+    """
+    n, size = examples.low.shape[:2]
+    x, y = (np.arange(size) - place[:, None] for place in examples.context[:, :2].T)
+    distance = x[:, None, :] ** 2 + y[:, :, None] ** 2
+    place = np.asarray(chebyshev_in_distance(jnp.asarray(distance), size, 2))[..., 1]
+    bins = np.minimum(((place + 1) * (_BINS / 2)).astype(int), _BINS - 1).ravel()
+    blocks = residual.reshape(n, size, -1, size, residual.shape[1] // size, len(MAP_NAMES))
+    square = np.einsum("nyaxbm,nyaxbm->nyxm", blocks, blocks) / (blocks.shape[2] * blocks.shape[4])
+    square = square.reshape(-1, len(MAP_NAMES))
+    finite = np.isfinite(square).all(axis=-1)
+    pixels = np.bincount(bins[finite], minlength=_BINS)
+    sums = np.stack([np.bincount(bins[finite], column[finite], _BINS) for column in square.T], axis=-1)
+    middles = (np.arange(_BINS) + 0.5) * (2 / _BINS) - 1
+    logarithm = 0.5 * np.log(sums[pixels > 0] / pixels[pixels > 0, None] + _LEAST)
+    return np.polynomial.chebyshev.chebfit(middles[pixels > 0], logarithm, _DEGREE).T.astype(np.float32)
+
+
+_LEAST = 1e-16

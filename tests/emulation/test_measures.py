@@ -1,0 +1,100 @@
+"""Measures of a network, against residuals that are known."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_network import RECIPE, Small, examples, ranges
+
+from galfit_sr.emulation.learning import TYPICAL_NOISE, Descent, begin, noise
+from galfit_sr.emulation.measures import error_series, measures, outside, residuals
+from galfit_sr.emulation.network import Weights, chebyshev_in_distance, error_maps
+from galfit_sr.emulation.scale_free import CONTEXT
+from galfit_sr.maps import MAP_NAMES
+from galfit_sr.model.scene import kpc_per_arcsec
+
+
+@pytest.fixture(scope="module")
+def some():
+    return examples()
+
+
+def constant(some, in_noise):
+    """Residuals of so many times the typical noise in every pixel."""
+    return np.broadcast_to(in_noise * np.asarray(noise(some.unit))[:, None, None], some.high.shape).astype(np.float32)
+
+
+def test_a_constant_error_is_measured_as_what_it_is(some):
+    found = measures(constant(some, 3.0), some, RECIPE)
+    assert found["galaxies"] == 8
+    assert found["not_finite"] == 0
+    for region in ("whole", "centre"):
+        assert found["noise"][region] == pytest.approx({"median": 3.0, "p90": 3.0}, rel=1e-3)
+        for name, typical in zip(MAP_NAMES, TYPICAL_NOISE, strict=True):
+            assert found["maps"][name][region] == pytest.approx({"median": 3 * typical, "p99": 3 * typical}, rel=1e-3)
+
+
+def test_an_error_at_the_centre_is_measured_there(some):
+    residual = np.zeros_like(some.high)
+    for galaxy, (column, row) in zip(residual, some.context[:, :2], strict=True):
+        # The high-resolution pixel in which the centre is.
+        x, y = (int((place + 0.5) * 4) for place in (column, row))
+        galaxy[y, x, 0] = 0.02
+    noise = measures(residual, some, RECIPE)["noise"]
+    # One pixel of 6400, and of the 50 or so within a radius of four; a quarter of the maps.
+    assert noise["whole"]["median"] == pytest.approx(math.sqrt(1 / 4 / 6400), rel=1e-3)
+    assert noise["centre"]["median"] == pytest.approx(math.sqrt(1 / 4 / (16 * math.pi)), rel=0.1)
+
+
+def test_the_published_measure_is_of_maps_scaled_by_their_range(some):
+    brightness = some.high[..., 0] + some.unit.brightness[:, None, None]
+    residual = np.zeros_like(some.high)
+    residual[..., 0] = 0.1 * np.ptp(brightness)
+    assert measures(residual, some, RECIPE)["l1"] == pytest.approx(0.1 / 4, rel=1e-3)
+
+
+def test_what_is_not_finite_is_counted_and_left_out(some):
+    residual = constant(some, 2.0).copy()
+    residual[0, :3, 0, 1] = np.nan
+    found = measures(residual, some, RECIPE)
+    assert found["not_finite"] == 3
+    assert found["noise"]["whole"] == pytest.approx({"median": 2.0, "p90": 2.0}, rel=1e-3)
+
+
+def test_residuals_do_not_depend_on_batches(some):
+    with jax.enable_x64(False):
+        network = Small()
+        state = begin(Descent(network, "l1", 0.01, 0.9, 0.9), 0)
+        weights = Weights(state.weights, ranges(some), None)
+        together = residuals(network, weights, some)
+        alone = residuals(network, weights, jax.tree.map(lambda array: array[5:6], some))
+    assert together.shape == some.high.shape
+    np.testing.assert_allclose(together[5:6], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_error_series_gives_back_the_error_it_was_made_from(some):
+    """Noise with a spread that falls with the distance from the centre."""
+    with jax.enable_x64(False):
+        rng = np.random.default_rng(4)
+        series = np.array([[-2.0, -1.0, 0.3], [0.0, -1.5, 0.2], [-1.0, 0.0, 0.0], [1.0, -2.0, 0.5]], np.float32)
+        spread = jax.vmap(lambda facts: error_maps(jnp.asarray(series), facts, 20, 4))(jnp.asarray(some.context))
+        found = error_series((rng.normal(size=spread.shape) * spread).astype(np.float32), some)
+        assert found.shape == (4, 8)
+        # A bin of a few low pixels, of 16 numbers each: 8 galaxies x 3 pixels make 5 %.
+        for squared in (0.3, 4.0, 100.0):
+            basis = np.asarray(chebyshev_in_distance(jnp.array([squared]), 20, 8))[0]
+            np.testing.assert_allclose(found @ basis, series @ basis[:3], atol=0.25)
+
+
+def test_galaxies_outside_the_box_are_outside():
+    there = outside(RECIPE, 8)
+    inclination = np.degrees(np.arccos(there.context[:, CONTEXT.index("cos_inclination")]))
+    assert np.all((inclination > 59.9) & (inclination < 75.1))
+    radii = there.context[:, [CONTEXT.index(f"log10_{star}_radius") for star in ("bulge", "disc1", "disc2")]]
+    assert np.all(radii[:, 2:] >= radii[:, :2])
+    # In pixels, which are 2 arcsec at a redshift of 0.06.
+    assert radii.max() > 1.5 - math.log10(2 * kpc_per_arcsec(0.06))
+    assert np.isfinite(there.high).all()
+    assert np.isfinite(there.low).all()
