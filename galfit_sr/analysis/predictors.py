@@ -85,7 +85,7 @@ def predictors_as_text(rows: list[dict[str, Any]]) -> str:
             " units of typical noise (0.02 dex, 5 km/s, 5 km/s, 0.1), median / 90th percentile"
         )
     )
-    table.add_column("predictor")
+    table.add_column("predictor", no_wrap=True)
     for heading in ("weights", "one [ms]", f"of {BATCH} [ms]", "gradient [ms]", "with error [ms]"):
         table.add_column(heading, justify="right")
     for heading in ("error, map", "error, centre", "L1"):
@@ -102,11 +102,11 @@ def predictors_as_text(rows: list[dict[str, Any]]) -> str:
             *(_spread(held_out, region) for region in ("whole", "centre")),
             "" if held_out is None else f"{held_out['l1']:.2g}",
         )
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=140)
     console.print(table)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().rstrip("\n")
 
 
 def _spread(held_out: dict[str, Any] | None, region: str) -> str:
-    return "" if held_out is None else "{median:.2g} / {p90:.2g}".format(**held_out["noise"][region])
+    return "" if held_out is None else "{median:.3g} / {p90:.3g}".format(**held_out["noise"][region])

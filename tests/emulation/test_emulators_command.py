@@ -27,7 +27,7 @@ def test_every_predictor_is_timed_and_shows_its_error(rows):
         (line,) = (line for line in text.splitlines() if f" {row['predictor']} " in line)
         assert f"{row['single_ms']:.2f}" in line
         if row["held_out"] is not None:
-            assert f"{row['held_out']['inside']['noise']['whole']['median']:.2g} / " in line
+            assert f"{row['held_out']['inside']['noise']['whole']['median']:.3g} / " in line
 
 
 @pytest.mark.slow
