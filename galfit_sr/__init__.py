@@ -7,6 +7,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .emulation.card import Card as Card
+    from .emulation.emulator import Emulator as Emulator
+    from .emulation.emulator import Estimate as Estimate
+    from .emulation.registry import find_emulator as find_emulator
     from .errors import InputError as InputError
     from .inference.fit import first_answer as first_answer
     from .inference.fit import fit as fit
@@ -37,7 +41,10 @@ __version__ = version("galfit-sr")
 # A public name is imported when it is first used: JAX takes seconds to load, and `galfit-sr --help` does not need it.
 _HOMES = {
     "Canvas": "model.grid",
+    "Card": "emulation.card",
     "DoubleGaussianPSF": "psf",
+    "Emulator": "emulation.emulator",
+    "Estimate": "emulation.emulator",
     "GalaxyModel": "model.galaxy",
     "GaussianPSF": "psf",
     "ImagePSF": "psf",
@@ -52,6 +59,7 @@ _HOMES = {
     "Parameters": "parameters",
     "Posterior": "inference.results",
     "default_parameters": "parameters",
+    "find_emulator": "emulation.registry",
     "first_answer": "inference.fit",
     "fit": "inference.fit",
     "make_mock": "observations",
