@@ -68,3 +68,7 @@ PSF = GaussianPSF | DoubleGaussianPSF | MoffatPSF | ImagePSF
 def _positive(what: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"{what} is {value} arcsec; a positive number is needed")
+
+
+IMAGING, SPECTROSCOPY = GaussianPSF(1.3), GaussianPSF(2.5)
+"""What light and kinematics are seen through unless the data say otherwise."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib.resources import as_file, files
 
 import jax.numpy as jnp
@@ -11,7 +10,8 @@ from galfit_sr.emulation.bundle import load_card
 from galfit_sr.emulation.emulator import Emulator
 from galfit_sr.maps import Observation
 from galfit_sr.model.galaxy import GalaxyModel
-from galfit_sr.model.grid import FULL_RESOLUTION, Canvas
+from galfit_sr.model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
+from galfit_sr.model.kernel import gaussians
 from galfit_sr.model.scene import make_scene
 from galfit_sr.psf import PSF, GaussianPSF
 
@@ -19,11 +19,10 @@ from .function import ExactCentre, Optics
 
 WINDOW = 32
 """Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre."""
-SCALE = 4
+SCALE = FULL_RESOLUTION.size // LOW_RESOLUTION.size
 # The 68 % quantile of errors in units of the next order's scale, over the pixels of held-out galaxies where either
 # exceeds a twentieth of a typical noise (studies/conditioned.py).
 ERROR = (1.7, 0.83, 0.98, 0.17)
-_FWHM = 2 * math.sqrt(2 * math.log(2))
 
 FUNCTION = ExactCentre(GalaxyModel(canvas=Canvas(WINDOW, FULL_RESOLUTION.pixel_scale)), SCALE)
 
@@ -48,4 +47,5 @@ def optics(observation: Observation) -> Optics:
 def _variance(psf: PSF, pixel_scale: float) -> float:
     """Along one axis, that of the square pixel included [arcsec^2]."""
     assert isinstance(psf, GaussianPSF), "the card has refused others"
-    return (psf.fwhm / _FWHM) ** 2 + pixel_scale**2 / 12
+    fluxes, sigmas = gaussians(psf)
+    return float(fluxes @ sigmas**2) + pixel_scale**2 / 12

@@ -61,7 +61,7 @@ class ExactCentre:
     """
 
     centre: GalaxyModel
-    scale: int = 4
+    scale: int
     blend: float = 3.0
 
     def __call__(self, weights: Optics, inputs: Inputs) -> Estimate:

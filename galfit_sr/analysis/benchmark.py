@@ -29,10 +29,10 @@ from ..model.scene import Scene, make_scene
 from ..observations.mock import MOCK_TRUTH
 from ..parameters import default_parameters
 from ..priors import Prior
-from ..psf import GaussianPSF
+from ..psf import IMAGING, SPECTROSCOPY, GaussianPSF
 from .plain import plain_maps
 
-REDSHIFT, PHOTOMETRIC, KINEMATIC = 0.03, GaussianPSF(1.3), GaussianPSF(2.5)
+REDSHIFT = 0.03
 BATCH = 16
 OVERSAMPLE = 25
 """Parts of a pixel's side in the plain `pixel` maps."""
@@ -55,7 +55,7 @@ class Setting:
     @property
     def psfs(self) -> tuple[GaussianPSF | None, GaussianPSF | None]:
         """Of photometry and kinematics."""
-        return (PHOTOMETRIC, KINEMATIC) if self.psf else (None, None)
+        return (IMAGING, SPECTROSCOPY) if self.psf else (None, None)
 
 
 SETTINGS = (
@@ -117,8 +117,8 @@ def _functions(setting: Setting, maps: Maps) -> Iterator[tuple[str, Callable, tu
         name=setting.name,
         redshift=REDSHIFT,
         pixel_scale=setting.canvas.pixel_scale,
-        psf_photometry=PHOTOMETRIC,
-        psf_kinematics=KINEMATIC,
+        psf_photometry=IMAGING,
+        psf_kinematics=SPECTROSCOPY,
         values=maps,
         errors=Maps(*(np.full(shape, e) for e in _ERRORS)),
         good=Maps(*(np.ones(shape, bool) for _ in _ERRORS)),

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from ..maps import Maps, Observation
 from ..model.component import Values
 from ..model.galaxy import GalaxyModel, Prediction
-from ..model.grid import Canvas
 from ..model.scene import Scene, make_scene
 from .card import Card
 
@@ -81,18 +80,16 @@ class SuperResolved:
     Attributes:
         model: low-resolution model.
         function: of the emulator.
-        canvas: of the maps.
     """
 
     model: GalaxyModel
     function: Callable[[Any, Inputs], Estimate]
-    canvas: Canvas
 
     def __repr__(self) -> str:
         # The content, which identifies a run; a function would show its address.
         function = self.function
         name = f"{function.__module__}.{function.__qualname__}" if hasattr(function, "__qualname__") else function
-        return f"SuperResolved({self.model!r}, {name}, {self.canvas!r})"
+        return f"SuperResolved({self.model!r}, {name})"
 
     def __call__(self, values: Values, scene: EmulatedScene) -> Prediction:
         """The four maps and the variance of the emulator's error; arguments as for `GalaxyModel`."""
@@ -105,8 +102,7 @@ class SuperResolved:
 
 def super_resolved(emulator: Emulator) -> SuperResolved:
     """The predictor of an emulator."""
-    recipe = emulator.card.recipe
-    return SuperResolved(recipe.low_model, emulator.function, recipe.high)
+    return SuperResolved(emulator.card.recipe.low_model, emulator.function)
 
 
 def emulated_scene(emulator: Emulator, observation: Observation) -> EmulatedScene:

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..maps import Maps
-from ..model.scene import Scene, critical_density, kpc_per_arcsec
-from .pairs import BATCH, Pairs, galaxies, make_pairs, split, training_prior
+from ..model.scene import Scene
+from .pairs import BATCH, Pairs, cosmology, galaxies, make_pairs, split, training_prior
 from .recipe import Recipe
 from .scale_free import Amplitudes, amplitudes, context, to_scale_free
 from .store import open_store, read_pairs
@@ -134,9 +134,8 @@ def _compute(recipe: Recipe, total: int | None, indices: np.ndarray) -> Pairs:
 
 def as_examples(recipe: Recipe, pairs: Pairs) -> Examples:
     """Pairs of a recipe in scale-free units."""
-    redshifts, where = np.unique(pairs.redshift, return_inverse=True)
-    kpc = np.array([kpc_per_arcsec(z) for z in redshifts])[where] * recipe.low.pixel_scale
-    density = np.array([critical_density(z) for z in redshifts])[where]
+    scale, density = cosmology(recipe, pairs.redshift)
+    kpc = scale * recipe.low.pixel_scale
     with jax.enable_x64(False):
         scene = recipe.low_scene(recipe.redshift[0])
         columns = (pairs.theta, kpc.astype(np.float32), density.astype(np.float32), pairs.low, pairs.high)

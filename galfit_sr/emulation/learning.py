@@ -13,7 +13,7 @@ from flax import nnx
 
 from ..maps import Maps
 from .examples import Examples
-from .network import Network, normalised, scaled, structure
+from .network import Network, predict, scaled
 from .scale_free import Amplitudes
 
 TYPICAL_NOISE = Maps(0.02, 5.0, 5.0, 0.1)
@@ -54,21 +54,6 @@ def begin(descent: Descent, seed: int) -> State:
     module = descent.network.build(nnx.Rngs(seed))
     weights = nnx.to_pure_dict(nnx.state(module, nnx.Param))
     return State(weights, _adam(descent).init(weights))
-
-
-def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, context: jax.Array) -> jax.Array:
-    """Maps at high resolution with `ranges` mapped to [0, 1].
-
-    Args:
-        network: and its `weights`.
-        ranges: (2, 4) see `network.Weights`.
-        low: (b, n, n, 4) scale-free.
-        context: (b, c).
-
-    Returns:
-        (b, N, N, 4).
-    """
-    return nnx.merge(structure(network), nnx.State(weights))(normalised(low, ranges), context)
 
 
 def noise(unit: Amplitudes) -> jax.Array:

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..maps import MAP_NAMES, MAP_UNITS
 from .examples import Examples, as_examples
-from .learning import TYPICAL_NOISE, batches, predict
-from .network import Network, Weights, chebyshev_in_distance, restored
+from .learning import TYPICAL_NOISE, batches
+from .network import Network, Weights, chebyshev_in_distance, predict, restored
 from .pairs import galaxies, make_pairs, training_prior
 from .recipe import Recipe
 

@@ -52,13 +52,27 @@ class NetworkFunction:
         """Scaled, through the network, and back."""
         unit = amplitudes(inputs.values, inputs.scene)
         facts = context(inputs.values, inputs.scene)
-        low = normalised(to_scale_free(inputs.maps, unit), weights.ranges)
-        module = nnx.merge(structure(self.network), nnx.State(weights.network))
-        high = module(low[None], facts[None])[0]
+        low = to_scale_free(inputs.maps, unit)
+        high = predict(self.network, weights.network, weights.ranges, low[None], facts[None])[0]
         size = low.shape[0]
         maps = from_scale_free(restored(high, weights.ranges), unit)
         error = error_maps(weights.error, facts, size, high.shape[0] // size)
         return Estimate(maps, from_scale_free(error, unit._replace(brightness=jnp.zeros_like(unit.brightness))))
+
+
+def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, context: jax.Array) -> jax.Array:
+    """Maps at high resolution with `ranges` mapped to [0, 1].
+
+    Args:
+        network: and its `weights`.
+        ranges: (2, 4) see `network.Weights`.
+        low: (b, n, n, 4) scale-free.
+        context: (b, c).
+
+    Returns:
+        (b, N, N, 4).
+    """
+    return nnx.merge(structure(network), nnx.State(weights))(normalised(low, ranges), context)
 
 
 @lru_cache

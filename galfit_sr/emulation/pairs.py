@@ -131,7 +131,7 @@ def make_pairs(recipe: Recipe, theta: np.ndarray, redshift: np.ndarray, batch: i
         InputError: a PSF too narrow for the pixels, or a galaxy whose maps are not finite (a redshift or parameters
             far outside of what the recipe draws).
     """
-    scale, density = (spline(np.log(redshift.astype(np.float64))) for spline in _cosmology(recipe.redshift))
+    scale, density = cosmology(recipe, redshift)
     columns = (theta, scale * recipe.low.pixel_scale, scale * recipe.high.pixel_scale, density)
     every = _Galaxy(*(np.asarray(column, dtype=np.float32) for column in columns))
     mesh = devices_for(batch)
@@ -151,8 +151,14 @@ def make_pairs(recipe: Recipe, theta: np.ndarray, redshift: np.ndarray, batch: i
     return pairs
 
 
+def cosmology(recipe: Recipe, redshift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Proper kpc per arcsec and critical density [M_sun/kpc^3] at redshifts (m,) of a recipe, (m,) float64 each."""
+    scale, density = (spline(np.log(redshift.astype(np.float64))) for spline in _splines(recipe.redshift))
+    return scale, density
+
+
 @lru_cache(maxsize=1)
-def _cosmology(redshift: tuple[float, float]) -> tuple[CubicSpline, CubicSpline]:
+def _splines(redshift: tuple[float, float]) -> tuple[CubicSpline, CubicSpline]:
     """Proper kpc per arcsec and critical density against log redshift, good to 1e-9; NaN beyond the range."""
     # A margin, since single precision may have moved a redshift out of the range, or the range may be a point.
     nodes = np.geomspace(0.99 * redshift[0], 1.01 * redshift[1], _NODES)

@@ -11,13 +11,10 @@ from ..errors import InputError
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
-from ..psf import PSF, GaussianPSF
+from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..psf_table import psf_table, read_psf
 from ..seeds import check_seed
 from ..toml import convert, from_table, to_table
-
-IMAGING, SPECTROSCOPY = GaussianPSF(1.3), GaussianPSF(2.5)
-"""Point spread functions that a galaxy is seen with unless its data say otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..toml import to_table
 from .bundle import save_bundle
 from .card import Card
 from .epochs import Learnt, learn
@@ -20,7 +21,7 @@ from .measures import error_series, measures, outside, residuals
 from .network import Network, Weights
 from .scale_free import CONTEXT
 from .training_folder import Epoch, TrainingFolder
-from .training_settings import Training, hyperparameters
+from .training_settings import Training
 
 
 def train(
@@ -61,7 +62,7 @@ def train(
     kind = (training.galaxies, training.validation, training.fresh)
     source = drawn(training.recipe, *kind) if data is None else stored(data, *kind)
     training = dataclasses.replace(training, recipe=source.recipe)
-    table = {"network": {"name": name, **hyperparameters(network)}, **training.table()}
+    table = {"network": {"name": name, **to_table(network)}, **training.table()}
     home = TrainingFolder(folder, table)
     home.check(resume=resume, overwrite=overwrite)
     with jax.enable_x64(False):

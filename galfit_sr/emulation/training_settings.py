@@ -90,11 +90,6 @@ def read_training(table: Mapping[str, Any], network: N) -> tuple[Training, N]:
     sections = {k: convert(table.get(k, {}), Mapping[str, Any], "", k) for k in ("recipe", "network")}
     training = from_table(Training, rest, "train")
     # Tuples as TOML has them.
-    held = json.loads(json.dumps(hyperparameters(network)))
+    held = json.loads(json.dumps(to_table(network)))
     built = from_table(type(network), {**held, **sections["network"]}, "network")
     return dataclasses.replace(training, recipe=read_recipe(sections["recipe"])), built
-
-
-def hyperparameters(network: Network) -> dict[str, Any]:
-    """Of a network, by name."""
-    return to_table(network)

@@ -16,7 +16,7 @@ from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.scene import make_scene
 from ..parameters import check_values, farthest_from_default
-from ..psf import PSF, GaussianPSF
+from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..seeds import check_seed
 from .binning import average_in_bins, voronoi_bins
 
@@ -68,8 +68,8 @@ def make_mock(
     fibres: int = 127,
     seed: int | np.random.Generator,
     bins: bool = False,
-    psf_photometry: PSF = GaussianPSF(1.3),  # noqa: B008 - immutable
-    psf_kinematics: PSF = GaussianPSF(2.5),  # noqa: B008 - immutable
+    psf_photometry: PSF = IMAGING,
+    psf_kinematics: PSF = SPECTROSCOPY,
     name: str = "mock galaxy",
 ) -> Observation:
     """Observe a model galaxy.

@@ -239,7 +239,8 @@ def test_maps_of_another_size_are_refused():
 
 
 def test_a_psf_as_good_as_the_same_is_let_pass(observation):
-    pose(dataclasses.replace(observation, psf_photometry=GaussianPSF(1.305)), emulator=TOY)
+    problem = pose(dataclasses.replace(observation, psf_photometry=GaussianPSF(1.305)), emulator=TOY)
+    assert problem.card is TOY.card
 
 
 def test_a_model_beside_an_emulator_is_refused(observation):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from small_network import SETTINGS, Small, examples, ranges, same, silent, source
 
-from galfit_sr.emulation import epochs, learning
+from galfit_sr.emulation import epochs
 from galfit_sr.emulation.bundle import load_bundle
 from galfit_sr.emulation.examples import drawn, stored
 from galfit_sr.emulation.learning import Descent, begin, losses, mean_loss, noise
 from galfit_sr.emulation.making import make_store
 from galfit_sr.emulation.manifest import Plan
-from galfit_sr.emulation.network import normalised, restored
+from galfit_sr.emulation.network import normalised, predict, restored
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.emulation.training import train
 from galfit_sr.emulation.training_settings import read_training
@@ -214,7 +214,7 @@ def test_noise_loss_counts_in_typical_noise():
         descent = Descent(NETWORK, "noise", 0.01, 0.9, 0.9)
         limits = ranges(some)
         weights = begin(descent, 0).weights
-        made = restored(learning.predict(NETWORK, weights, limits, some.low, some.context), limits)
+        made = restored(predict(NETWORK, weights, limits, some.low, some.context), limits)
         in_noise = (np.asarray(made) - some.high) / np.asarray(noise(some.unit))[:, None, None]
         wanted = np.sqrt(np.mean(in_noise**2, axis=(1, 2, 3)))
         found = losses(descent, weights, limits, some)
