@@ -56,6 +56,7 @@ class FitConfig:
         parameters: name -> choice, for the parameters that differ from the defaults.
         orders: between radii; None for the default.
         emulator: name of an installed one, or a folder with one; None for the full resolution.
+        exact: whether what was found with the emulator is corrected to the full resolution's posterior.
         seed: of every random number.
         x64: whether numbers have double precision.
     """
@@ -65,6 +66,7 @@ class FitConfig:
     parameters: Mapping[str, Choice] = dataclasses.field(default_factory=dict)
     orders: tuple[Order, ...] | None = None
     emulator: str | None = None
+    exact: bool = False
     likelihood: LikelihoodSettings = dataclasses.field(default_factory=LikelihoodSettings)
     sampler: Nested = dataclasses.field(default_factory=Nested)
     seed: int = 0
@@ -93,6 +95,7 @@ class FitConfig:
         region: str | None = None,
         masses: str | None = None,
         emulator: str | None = None,
+        exact: bool = False,
         seed: int | None = None,
         x64: bool | None = None,
         **sampler: Any,
@@ -103,6 +106,7 @@ class FitConfig:
             observation=_replace(self.observation, file=file, region=region, masses=masses),
             sampler=_replace(self.sampler, **sampler),
             emulator=emulator or self.emulator,
+            exact=exact or self.exact,
             seed=self.seed if seed is None else seed,
             x64=self.x64 if x64 is None else x64,
         )
@@ -173,6 +177,7 @@ def dumps(config: FitConfig) -> str:
     content: dict[str, Any] = {"seed": config.seed, "x64": config.x64}
     if config.emulator is not None:
         content["emulator"] = config.emulator
+        content["exact"] = config.exact
     if config.orders is not None:
         content["orders"] = [to_table(order) for order in config.orders]
     return dump(
@@ -215,7 +220,7 @@ def _from_content(content: Mapping[str, Any]) -> FitConfig:
     return config
 
 
-_TOP_LEVEL = {"seed": int, "x64": bool, "orders": tuple[Order, ...], "emulator": str}
+_TOP_LEVEL = {"seed": int, "x64": bool, "orders": tuple[Order, ...], "emulator": str, "exact": bool}
 
 
 def _observation(table: Any) -> ObservationConfig:

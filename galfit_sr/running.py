@@ -11,8 +11,9 @@ from .analysis.run_folder import claim_folder, read_run, run_fingerprint, write_
 from .config import FitConfig, dumps
 from .errors import InputError
 from .files import write_text
-from .inference.checkpoint import CHECKPOINT, MODES, clear
-from .inference.fit import FirstAnswer, fit, parameters_for, pose
+from .inference.answer import FirstAnswer
+from .inference.checkpoint import begun, clear
+from .inference.fit import check_exact, fit, parameters_for, pose
 from .inference.results import Posterior
 from .maps import Observation
 from .model.galaxy import GalaxyModel
@@ -61,17 +62,23 @@ def run_fit(
     Raises:
         InputError: data, configuration or folder cannot be used.
     """
+    check_exact(config.exact, config.emulator)
     observation = observe(config)
     model = GalaxyModel(
         config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
     )
-    posed: dict[str, Any] = {
+    common: dict[str, Any] = {
         "parameters": config.apply(parameters_for(observation, config.model.components)),
         "likelihood": config.likelihood,
-        **({"model": model} if config.emulator is None else {"emulator": config.emulator}),
     }
-    pose(observation, **posed)
-    text = dumps(config.complete(posed["parameters"]))
+    posed = dict(common)
+    if config.emulator is not None:
+        pose(observation, emulator=config.emulator, **common)
+        posed |= {"emulator": config.emulator, "exact": config.exact}
+    if config.emulator is None or config.exact:
+        pose(observation, model=model, **common)
+        posed["model"] = model
+    text = dumps(config.complete(common["parameters"]))
     claim_folder(
         folder,
         run_fingerprint(text, observation.fingerprint()),
@@ -80,12 +87,12 @@ def run_fit(
         galaxy=observation.name,
         config_toml=text,
     )
-    begun = [name for name in ("summary.json", MODES, CHECKPOINT) if (folder / name).is_file()]
-    if "summary.json" in begun:
+    finished = (folder / "summary.json").is_file()
+    if finished:
         held = read_run(folder)
         if held.posterior.converged:
             return held.posterior, observation
-    if begun and not resume:
+    if (finished or begun(folder)) and not resume:
         raise InputError(
             f"{folder} holds this very run, not finished; continue it with --resume or start over with --overwrite"
         )

@@ -91,6 +91,9 @@ class ProgressDisplay:
 
 def print_result(console: Console, posterior: Posterior, folder: Path) -> None:
     """The posterior in a table, and where the rest of it is."""
+    # Loads JAX, which commands that print no result need not wait for.
+    from .inference.correction import in_words
+
     summary = posterior.summary()
     with_truth = any("truth" in row for row in summary.values())
     table = Table("parameter", title=posterior.galaxy)
@@ -106,6 +109,8 @@ def print_result(console: Console, posterior: Posterior, folder: Path) -> None:
     if posterior.log_evidence is not None:
         error = "" if posterior.log_evidence_error is None else f" +- {posterior.log_evidence_error:.2f}"
         lines.append(f"log evidence  {posterior.log_evidence:.2f}{error}")
+    if posterior.correction is not None:
+        lines.append(in_words(posterior.correction))
     chi2 = ", ".join(f"{name} {value:.2f}" for name, value in posterior.reduced_chi2.items())
     lines += [
         f"reduced chi^2 {chi2}",

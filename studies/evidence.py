@@ -23,6 +23,7 @@ import numpy as np
 import galfit_sr as gs
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
+from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.pilot import broaden
 from galfit_sr.observations.mock import MOCK_TRUTH
@@ -65,7 +66,7 @@ def main(names: list[str], runs: tuple[Nested, ...] = RUNS) -> None:
         start, calls = modes, 0
         if settings.start == "repartitioned":
             start, calls = broaden(problem, modes, 1, settings.walkers, settings.walks)
-        run = run_nested(problem, start, settings, seed=1)
+        run = run_nested(problem, laplace_mixture(start), settings, seed=1)
         weights = np.exp(run.log_weights)
         row = {
             "galaxy": name,

@@ -21,6 +21,7 @@ import galfit_sr as gs
 from galfit_sr.inference import engine, walk
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
+from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.pilot import broaden
 from galfit_sr.inference.problem import CHUNK, Problem, batch_log_likelihood
@@ -41,7 +42,8 @@ def main() -> None:
     """Runs the study."""
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
     modes, _ = broaden(problem, modes, 1, 16, 60)
-    run_nested(problem, modes, Nested(max_calls=4000), 0)  # compiles
+    mixture = laplace_mixture(modes)
+    run_nested(problem, mixture, Nested(max_calls=4000), 0)  # compiles
     evaluated = [0]
     run, draw = walk.Kernel.run, engine.Engine.log_likelihoods
 
@@ -58,7 +60,7 @@ def main() -> None:
         evaluated[0] = 0
         before = seconds_per_likelihood(problem, modes[0].z)
         began = time.perf_counter()
-        run_nested(problem, modes, settings, 1)
+        run_nested(problem, mixture, settings, 1)
         wall = time.perf_counter() - began
         after = seconds_per_likelihood(problem, modes[0].z)
         each = (before + after) / 2

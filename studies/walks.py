@@ -31,6 +31,7 @@ import galfit_sr as gs
 from galfit_sr.inference import nested, walk
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
+from galfit_sr.inference.mixture import Mixture, laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.pilot import broaden
 from galfit_sr.inference.problem import Arrays, Problem, Target
@@ -212,7 +213,9 @@ WALKS: dict[str, tuple[Callable[..., Any] | None, int, tuple[int, ...]]] = {
 }
 
 
-def run_with(name: str, length: int, problem: Problem, modes: Any, settings: Nested, seed: int) -> tuple[Any, float]:
+def run_with(
+    name: str, length: int, problem: Problem, mixture: Mixture | None, settings: Nested, seed: int
+) -> tuple[Any, float]:
     """A nested run by the named walk, and its evaluations."""
     program, cost, _ = WALKS[name]
     settings = dataclasses.replace(settings, walks=length)
@@ -226,7 +229,7 @@ def run_with(name: str, length: int, problem: Problem, modes: Any, settings: Nes
     try:
         if program is not None:
             nested.make_kernel = rival
-        run = run_nested(problem, modes, settings, seed)
+        run = run_nested(problem, mixture, settings, seed)
     finally:
         nested.make_kernel = original
     if not made:
@@ -249,7 +252,7 @@ def on_known_evidences(seeds: int = 8) -> None:
         for name, (_, _, lengths) in WALKS.items():
             for length in lengths:
                 runs = [
-                    run_with(name, length, known.problem, (), Nested(nlive=100, start="prior"), seed)
+                    run_with(name, length, known.problem, None, Nested(nlive=100, start="prior"), seed)
                     for seed in range(100, 100 + seeds)
                 ]
                 off = np.array([r.log_evidence - known.log_evidence for r, _ in runs])
@@ -270,11 +273,11 @@ def on_the_galaxy() -> None:
     The shorter of each walk's lengths; `evidence.py` doubles that of the winner.
     """
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
-    modes, _ = broaden(problem, modes, 1, 16, 60)
+    mixture = laplace_mixture(broaden(problem, modes, 1, 16, 60)[0])
     for name, (_, _, (length, *_)) in WALKS.items():
-        run_with(name, length, problem, modes, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
+        run_with(name, length, problem, mixture, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
         began = time.monotonic()
-        run, evaluations = run_with(name, length, problem, modes, Nested(), seed=1)
+        run, evaluations = run_with(name, length, problem, mixture, Nested(), seed=1)
         seconds = time.monotonic() - began
         effective = float(1 / np.sum(np.exp(2 * run.log_weights)))
         report(
@@ -294,7 +297,7 @@ def from_the_prior(name: str, length: int) -> None:
     """Evidence of the bundled galaxy from the prior, 100 live points; the re-partitioned one is known to 0.1."""
     problem, _, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
     began = time.monotonic()
-    run, evaluations = run_with(name, length, problem, (), Nested(nlive=100, start="prior"), seed=1)
+    run, evaluations = run_with(name, length, problem, None, Nested(nlive=100, start="prior"), seed=1)
     report(
         problem="bundled galaxy, from the prior",
         walk=name,

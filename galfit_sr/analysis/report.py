@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inference.correction import in_words
 from ..inference.derived import QUANTITIES, derived_summary
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
@@ -94,6 +95,8 @@ def report_html(
 
 def _subtitle(posterior: Posterior, observation: Observation) -> str:
     predictor = f"emulator {posterior.emulator}" if posterior.emulator else "full-resolution model"
+    if posterior.correction is not None:
+        predictor += ", corrected to full resolution"
     return f"redshift {observation.redshift:.5g} · {predictor} · {posterior.sampler} · galfit_sr {posterior.version}"
 
 
@@ -138,10 +141,12 @@ def _what(posterior: Posterior, observation: Observation) -> str:
         if posterior.emulator
         else "the full-resolution model"
     )
+    correction = posterior.correction
     sentences = [
         f"A galaxy of {_listed(components)}, with {posterior.parameters.ndim} free parameters, was fitted to {maps},"
         f" using {predictor}.",
         f"Not free: {_listed(fixed + tied)}." if fixed + tied else "",
+        "" if correction is None else in_words(correction),
         f"Sampler: {posterior.sampler}, seed {posterior.seed}; {posterior.n_likelihood_calls:,} likelihoods in"
         f" {_duration(posterior.wall_seconds)}.",
     ]

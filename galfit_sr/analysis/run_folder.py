@@ -29,8 +29,8 @@ from matplotlib.figure import Figure
 
 from ..errors import InputError
 from ..files import write_bytes, write_failure, write_text
+from ..inference.answer import FirstAnswer
 from ..inference.derived import derived_summary
-from ..inference.fit import FirstAnswer
 from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
@@ -242,6 +242,7 @@ def summary(posterior: Posterior, observation: Observation) -> dict[str, Any]:
         "sampler": posterior.sampler,
         "sampler_settings": posterior.sampler_settings,
         "emulator": posterior.emulator,
+        "correction": posterior.correction,
         "seed": posterior.seed,
         "reduced_chi2": posterior.reduced_chi2,
         "converged": posterior.converged,

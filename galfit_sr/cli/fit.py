@@ -43,6 +43,12 @@ def fit(
         str | None,
         typer.Option(help="Model few pixels and let this emulator give the rest: a name (`galfit-sr emulators`)."),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Correct what was found with the emulator to the posterior at full resolution, certified."
+        ),
+    ] = False,
     sampler: Annotated[Sampler, typer.Option(help="How the posterior is sampled.")] = Sampler.NESTED,
     nlive: Annotated[int | None, typer.Option(min=40, help="Live points of the nested sampler.")] = None,
     seed: Seed = None,
@@ -64,6 +70,7 @@ def fit(
 
       galfit-sr fit
       galfit-sr fit manga-10215-3703-MAPS-HYB10-MILESHC-MASTARSSP.fits.gz --nlive 500 --seed 1
+      galfit-sr fit --emulator conditioned --exact
       galfit-sr fit --resume --out mock_galaxy_fit
     """
     for path in (file, config, masses):
@@ -91,6 +98,7 @@ def fit(
         region=None if region is None else locate_region(region, Path.cwd()),
         masses=None if masses is None else str(masses.absolute()),
         emulator=None if emulator is None else locate_emulator(emulator, Path.cwd()),
+        exact=exact,
         seed=seed,
         x64=x64,
         nlive=nlive,

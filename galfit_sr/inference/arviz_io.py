@@ -1,6 +1,6 @@
 """Posteriors as ArviZ objects and as netCDF files that ArviZ opens.
 
-The only module that imports ArviZ, and only when it is asked for an ArviZ object. The file is written with h5netcdf in
+ArviZ is imported only when an ArviZ object is asked for. The file is written with h5netcdf in
 the layout that all versions of ArviZ share, so that saving and loading depend on none of them:
 
 - root attributes: evidence, provenance and everything else that is not an array; mappings as JSON;
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +24,12 @@ import numpy as np
 from ..errors import InputError
 from ..maps import MAP_NAMES, MAP_UNITS, Maps
 from . import stored_parameters
+from .arviz_library import arviz, is_first_arviz
 
 _FORMAT = "galfit_sr posterior 1"
 _ARRAYS = ("log_weights", "log_likelihood", "log_volume")
 _MAPS = ("maps", "binned_maps")
-_JSON = ("sampler_settings", "reduced_chi2", "truth", "timings", "warnings")
+_JSON = ("sampler_settings", "reduced_chi2", "truth", "timings", "warnings", "correction")
 
 
 class _Variable(NamedTuple):
@@ -45,7 +45,6 @@ def to_arviz(fields: Mapping[str, Any], draws: np.ndarray) -> Any:
         fields: of `results.Posterior`, by name.
         draws: (chains, draws) rows of `samples` that count the same.
     """
-    arviz = _arviz()
     # ArviZ brings xarray; nothing else here needs it.
     import xarray
 
@@ -56,8 +55,8 @@ def to_arviz(fields: Mapping[str, Any], draws: np.ndarray) -> Any:
         for group, variables in _groups(fields, draws).items()
     }
     attributes = _attributes(fields)
-    if int(arviz.__version__.split(".")[0]) < 1:
-        return arviz.InferenceData(attrs=attributes, **groups)
+    if is_first_arviz():
+        return arviz().InferenceData(attrs=attributes, **groups)
     root = xarray.Dataset(attrs=attributes)
     return xarray.DataTree.from_dict({"/": root, **{f"/{group}": data for group, data in groups.items()}})
 
@@ -160,11 +159,3 @@ def _attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
             # netCDF has no booleans.
             attributes[name] = int(value) if name == "converged" else value
     return attributes
-
-
-def _arviz() -> Any:
-    with warnings.catch_warnings():
-        # ArviZ 0.23 announces its rewrite at import; it is nothing that our users can act on.
-        warnings.simplefilter("ignore")
-        import arviz
-    return arviz

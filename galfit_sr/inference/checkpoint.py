@@ -1,4 +1,4 @@
-"""The first answer of a run, kept beside the sampler's checkpoint: a resumed run must start from the same modes."""
+"""What a run leaves in its folder to go on from: the sampler's state, and the first answer that it started from."""
 
 from __future__ import annotations
 
@@ -10,54 +10,80 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..files import write_bytes
-from .maximum import Mode
+from .mixture import Mixture
 from .problem import Problem
 
-CHECKPOINT = "checkpoint.dynesty"
-MODES = "checkpoint.modes.npz"
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """The files of one stage of a run.
+
+    Attributes:
+        folder: of the run.
+        stage: `emulated` or `exact` where a run has both, otherwise empty.
+    """
+
+    folder: Path
+    stage: str = ""
+
+    @property
+    def sampler(self) -> Path:
+        """The state of the sampler."""
+        return self._named("dynesty")
+
+    @property
+    def answer(self) -> Path:
+        """The first answer: a resumed sampler must start from the same."""
+        return self._named("answer.npz")
+
+    def _named(self, what: str) -> Path:
+        return self.folder / ".".join(filter(None, ("checkpoint", self.stage, what)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class StoredModes:
-    """Modes as they were saved, and the shift of the periodic coordinates that they refer to."""
+class StoredAnswer:
+    """A mixture as it was saved, and the shift of the periodic coordinates that it refers to."""
 
-    modes: tuple[Mode, ...]
+    mixture: Mixture
     shift: np.ndarray
     calls: int
 
-    def applied(self, problem: Problem) -> tuple[Problem, tuple[Mode, ...], int]:
-        """The problem cut as it was, the modes, and the calls that they took."""
+    def applied(self, problem: Problem) -> tuple[Problem, Mixture, int]:
+        """The problem cut as it was, the mixture, and the calls that it took."""
         shift = jnp.asarray(self.shift, problem.arrays.shift.dtype)
-        return dataclasses.replace(problem, arrays=problem.arrays._replace(shift=shift)), self.modes, self.calls
+        return dataclasses.replace(problem, arrays=problem.arrays._replace(shift=shift)), self.mixture, self.calls
 
 
-def save_modes(folder: Path, problem: Problem, modes: tuple[Mode, ...], calls: int) -> None:
-    """Writes the modes into a run folder, atomically; a checkpoint of earlier modes is removed first."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+def save_answer(files: Checkpoints, problem: Problem, mixture: Mixture, calls: int) -> None:
+    """Writes the mixture, atomically; the state of a sampler that started from an earlier one is removed first."""
+    files.sampler.unlink(missing_ok=True)
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        z=np.stack([m.z for m in modes]),
-        covariance=np.stack([m.covariance for m in modes]),
-        log_posterior=np.array([m.log_posterior for m in modes]),
+        weights=mixture.weights,
+        means=mixture.means,
+        covariances=mixture.covariances,
         shift=np.asarray(problem.arrays.shift, dtype=np.float64),
         calls=calls,
     )
-    write_bytes(folder / MODES, buffer.getvalue())
+    write_bytes(files.answer, buffer.getvalue())
 
 
-def load_modes(folder: Path) -> StoredModes | None:
-    """The modes in a run folder, None if there are none."""
-    path = folder / MODES
-    if not path.exists():
+def load_answer(files: Checkpoints) -> StoredAnswer | None:
+    """The mixture that was saved, None if there is none."""
+    if not files.answer.exists():
         return None
-    with np.load(path) as stored:
-        rows = zip(stored["z"], stored["covariance"], stored["log_posterior"], strict=True)
-        modes = tuple(Mode(z, covariance, float(value)) for z, covariance, value in rows)
-        return StoredModes(modes, stored["shift"], int(stored["calls"]))
+    with np.load(files.answer) as stored:
+        mixture = Mixture(stored["weights"], stored["means"], stored["covariances"])
+        return StoredAnswer(mixture, stored["shift"], int(stored["calls"]))
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds checkpoints."""
+    return any(folder.glob("checkpoint.*"))
 
 
 def clear(folder: Path) -> None:
     """Removes the checkpoints of a finished run."""
-    for name in (CHECKPOINT, f"{CHECKPOINT}.tmp", MODES):
-        (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("checkpoint.*"):
+        path.unlink()

@@ -16,6 +16,7 @@ from ..maps import KINEMATIC, MAP_NAMES, Observation
 from ..model.scene import Scene
 from ..parameters import Parameter
 from ..priors import bounds
+from .correction import in_words
 from .results import Posterior
 from .statistics import quantiles, unwrapped
 
@@ -40,6 +41,7 @@ def diagnose(posterior: Posterior, observation: Observation) -> tuple[str, ...]:
     """All warnings that are due, the gravest first; the notes that came with the data last."""
     return (
         *convergence(posterior),
+        *uncertified(posterior),
         *unfit(posterior.reduced_chi2, observation),
         *prior_edges(posterior),
         *low_inclination(posterior),
@@ -76,6 +78,12 @@ def convergence(posterior: Posterior) -> list[str]:
             f" (at least {FEW_SAMPLES} are advisable)."
         )
     return found
+
+
+def uncertified(posterior: Posterior) -> list[str]:
+    """A correction to the full resolution that did not succeed."""
+    correction = posterior.correction
+    return [] if correction is None or correction["certified"] else [in_words(correction)]
 
 
 def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[str]:

@@ -4,70 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from ..emulation.card import Card
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
 from ..errors import InputError
-from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
+from ..maps import Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
 from ..seeds import check_seed
-from .checkpoint import CHECKPOINT, load_modes, save_modes
-from .diagnosis import diagnose, outside_training, unfit
+from .answer import FirstAnswer, find_answer, look
+from .checkpoint import Checkpoints
+from .correction import Correction, repartitioned, reweigh
+from .diagnosis import diagnose, outside_training
 from .likelihood import LikelihoodSettings
-from .maximum import Mode, find_modes
-from .nested import Nested, NestedRun, run_nested
-from .pilot import broaden
-from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem, predict
+from .nested import Nested
+from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
 from .results import Posterior
+from .stage import Stage, remaining, sample
 
 Progress = Callable[[str, float | None, str], None]
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FirstAnswer:
-    """Maximum a posteriori with Laplace's errors: an answer in seconds, before any sampling.
-
-    Attributes:
-        problem: what was fitted.
-        modes: of the posterior, the best first.
-        values: (ndim,) float64, parameters of the best mode.
-        errors: (ndim,) float64, standard deviations by Laplace's approximation.
-        reduced_chi2: per available map.
-        maps, binned_maps: the model, see `Posterior`.
-        warnings: sentences; says early if the model does not describe the data.
-        calls: evaluations of the likelihood.
-        seconds: that it took, compilation included.
-    """
-
-    problem: Problem
-    modes: tuple[Mode, ...]
-    values: np.ndarray
-    errors: np.ndarray
-    reduced_chi2: Mapping[str, float]
-    maps: Maps
-    binned_maps: Maps
-    warnings: tuple[str, ...]
-    calls: int
-    seconds: float
-
-    def best_values(self) -> dict[str, float]:
-        """Name -> value of every parameter of the model, fixed and tied ones included."""
-        complete = self.problem.target.prior.parameters.complete(jnp.asarray(self.values))
-        return {name: float(value) for name, value in complete.items()}
 
 
 def parameters_for(
@@ -123,7 +91,13 @@ def first_answer(
     """Maximum a posteriori and Laplace covariance of a galaxy; arguments as for `fit`."""
     check_seed(seed)
     problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
-    return _answer(problem, seed, progress)
+    return find_answer(problem, seed, progress)
+
+
+def check_exact(exact: bool, emulator: str | Emulator | None) -> None:
+    """Raises InputError where there is no emulator whose posterior could be made exact."""
+    if exact and emulator is None:
+        raise InputError("an exact fit corrects one with an emulator; name the emulator, or leave out `exact`")
 
 
 def fit(
@@ -133,6 +107,7 @@ def fit(
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
     emulator: str | Emulator | None = None,
+    exact: bool = False,
     likelihood: LikelihoodSettings | None = None,
     seed: int = 0,
     out: Path | None = None,
@@ -150,6 +125,9 @@ def fit(
             halo), integrated over the data's pixels.
         emulator: for a super-resolved predictor instead: name of an installed one, a folder that `galfit-sr train`
             wrote, or an `Emulator`.
+        exact: correct what was found with the emulator to the posterior and evidence of the full-resolution model:
+            its samples are weighed with the exact likelihood, and where the weights cannot be believed, the exact
+            likelihood is sampled from there on. See `correction.Correction`.
         likelihood: settings; Gaussian with equal weights if not given.
         seed: of every random number.
         out: existing folder for checkpoints; none are written if not given.
@@ -165,99 +143,64 @@ def fit(
     if not isinstance(sampler, Nested):
         raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) are needed")
     check_seed(seed)
-    problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
-    stored = load_modes(out) if resume and out is not None else None
-    if stored is None:
-        answer = _answer(problem, seed, progress)
-        problem, modes, calls = answer.problem, answer.modes, answer.calls
-        if announce is not None:
-            announce(answer)
-        if sampler.start == "repartitioned":
-            if progress is not None:
-                progress("pilot chain", None, "")
-            modes, more = broaden(problem, modes, seed, sampler.walkers, sampler.walks)
-            calls += more
-        if out is not None:
-            save_modes(out, problem, modes, calls)
-    else:
-        problem, modes, calls = stored.applied(problem)
-    answered = time.monotonic()
-    checkpoint = None if out is None else out / CHECKPOINT
-    limited = sampler
-    if sampler.max_seconds is not None:
-        limited = dataclasses.replace(sampler, max_seconds=max(sampler.max_seconds - (answered - began), 1e-3))
-    run = run_nested(problem, modes, limited, seed, progress=progress, checkpoint=checkpoint, resume=resume)
-    ended = time.monotonic()
-    return _posterior(
-        problem,
-        run,
-        sampler,
-        seed,
-        calls,
-        {"first answer": answered - began, "nested sampling": ended - answered},
-    )
+    check_exact(exact, emulator)
+    posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)
+    problem = posed(model=None if exact else model, emulator=emulator)
+    truth = posed(model=model) if exact else None
+
+    def run(problem: Problem, name: str, **more: Any) -> Stage:
+        return sample(
+            problem,
+            remaining(sampler, time.monotonic() - began),
+            seed,
+            files=None if out is None else Checkpoints(out, name),
+            resume=resume,
+            progress=progress,
+            **more,
+        )
+
+    stage = run(problem, "emulated" if exact else "", announce=announce)
+    correction = None
+    if truth is not None:
+        if progress is not None:
+            progress("exact likelihoods", None, "")
+        stage, correction = _corrected(stage, truth, seed, run)
+    return _posterior(stage, sampler, seed, problem.card, correction)
 
 
-def _answer(problem: Problem, seed: int, progress: Progress | None) -> FirstAnswer:
+def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., Stage]) -> tuple[Stage, Correction]:
+    """The stage of a run with an emulator, made that of the exact problem, and the record of it."""
     began = time.monotonic()
-    found = find_modes(problem, seed, progress=progress)
-    target, shift = found.problem.target, found.problem.arrays.shift
-    best = found.modes[0]
-    z = jnp.asarray(best.z, shift.dtype)
-    theta = target.parameters(z, shift)
-    slopes = np.asarray(jax.jacfwd(target.parameters)(z, shift), dtype=np.float64)
-    maps, binned, chi2 = _look(found.problem, np.asarray(theta, dtype=np.float64))
-    return FirstAnswer(
-        found.problem,
-        found.modes,
-        np.asarray(theta, dtype=np.float64),
-        np.sqrt(np.diag(slopes @ best.covariance @ slopes.T)),
-        chi2,
-        maps,
-        binned,
-        tuple(unfit(chi2, problem.observation)),
-        found.calls,
-        time.monotonic() - began,
-    )
+    # The same latent coordinates: the circle is cut where the run cut it.
+    truth = dataclasses.replace(truth, arrays=truth.arrays._replace(shift=emulated.problem.arrays.shift))
+    weighed = reweigh(truth, emulated.sampled, seed)
+    seconds = {**emulated.seconds, "exact likelihoods": time.monotonic() - began}
+    correction = weighed.correction
+    calls = emulated.calls + correction.exact_calls
+    if correction.certified or not emulated.sampled.converged:
+        return Stage(truth, weighed.sampled, calls, seconds), correction
+    exact = run(truth, "exact", candidates=weighed.z)
+    seconds |= {f"exact {part}": spent for part, spent in exact.seconds.items()}
+    correction = repartitioned(correction, exact.sampled, exact.calls)
+    return Stage(exact.problem, exact.sampled, calls + exact.calls, seconds), correction
 
 
-def _look(problem: Problem, theta: np.ndarray) -> tuple[Maps, Maps, dict[str, float]]:
-    """Model maps, the same as the data see them (NaN where there are none), and reduced chi^2 per available map."""
-    observation, arrays = problem.observation, problem.arrays
-    prediction, seen, residuals = predict(problem.target, jnp.asarray(theta, arrays.shift.dtype), arrays)
-    size = observation.size
-    binned, chi2 = [], {}
-    for name, flat, residual, inverse_error, good in zip(
-        MAP_NAMES, seen, residuals, arrays.data.inverse_errors, observation.good, strict=True
-    ):
-        values = np.asarray(flat, dtype=np.float64)
-        if arrays.data.bins is not None and name in KINEMATIC:
-            values = np.append(values, np.nan)[np.asarray(arrays.data.bins)]
-        binned.append(np.where(good, values.reshape(size, size), np.nan))
-        used = np.asarray(inverse_error) > 0
-        if np.any(used):
-            chi2[name] = float(np.mean(np.asarray(residual, dtype=np.float64)[used] ** 2))
-    maps = Maps(*(np.asarray(m, dtype=np.float64) for m in prediction.maps))
-    return maps, Maps(*binned), chi2
-
-
-def _posterior(
-    problem: Problem, run: NestedRun, sampler: Nested, seed: int, calls: int, timings: dict[str, float]
-) -> Posterior:
-    target, arrays, observation, card = problem.target, problem.arrays, problem.observation, problem.card
+def _posterior(stage: Stage, sampler: Nested, seed: int, card: Card | None, correction: Correction | None) -> Posterior:
+    problem, run = stage.problem, stage.sampled
+    target, arrays, observation = problem.target, problem.arrays, problem.observation
     shift = arrays.shift
     samples = in_chunks(lambda rows: batch_parameters(target, rows, shift), run.z, shift.dtype)
     density = run.log_likelihood + in_chunks(lambda rows: batch_log_prior(target, rows), samples, shift.dtype)
     best = samples[np.argmax(density)]
-    maps, binned, chi2 = _look(problem, best)
+    maps, binned, chi2 = look(problem, best)
     settings: dict[str, Any] = {**dataclasses.asdict(sampler), "acceptance": run.acceptance}
     posterior = Posterior(
         parameters=target.prior.parameters,
         samples=samples,
         log_weights=run.log_weights,
         log_likelihood=run.log_likelihood,
-        n_likelihood_calls=calls + run.calls,
-        wall_seconds=sum(timings.values()),
+        n_likelihood_calls=stage.calls,
+        wall_seconds=sum(stage.seconds.values()),
         sampler="nested",
         sampler_settings=settings,
         seed=seed,
@@ -272,10 +215,12 @@ def _posterior(
         log_evidence_error=run.log_evidence_error,
         information=run.information,
         truth=dict(observation.truth),
-        timings=timings,
+        timings=stage.seconds,
         galaxy=observation.name,
         log_volume=run.log_volume,
         emulator=None if card is None else card.name,
+        correction=None if correction is None else dataclasses.asdict(correction),
     )
-    beyond = () if card is None else outside_training(posterior, card, arrays.scene.low)
+    # Of an exact posterior it does not matter what the emulator was trained for.
+    beyond = () if problem.card is None else outside_training(posterior, problem.card, arrays.scene.low)
     return dataclasses.replace(posterior, warnings=(*beyond, *diagnose(posterior, observation)))

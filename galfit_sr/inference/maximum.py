@@ -55,11 +55,15 @@ class Modes(NamedTuple):
 
 
 def find_modes(
-    problem: Problem, seed: int, starts: int = 8, progress: Callable[[str, float | None, str], None] | None = None
+    problem: Problem,
+    seed: int,
+    starts: int = 8,
+    progress: Callable[[str, float | None, str], None] | None = None,
+    candidates: np.ndarray | None = None,
 ) -> Modes:
     """The modes of a posterior, by searches from several starts.
 
-    Draws from the prior are screened by their likelihood; the best, one after the other, start a trust-region
+    Candidates are screened by their likelihood; the best, one after the other, start a trust-region
     Gauss-Newton search (SciPy's `least_squares`) in latent coordinates, where the prior is a quadratic term and no
     bound is met. Modes within 30 nats of the best are kept.
 
@@ -68,11 +72,12 @@ def find_modes(
         seed: of the draws.
         starts: number of searches.
         progress: called with a phrase, the share that is done and a few words.
+        candidates: (n, ndim) latent positions, of an emulator's posterior say; draws from the prior if not given.
     """
     report = progress or (lambda phrase, share, words: None)
     target, rng = problem.target, np.random.default_rng(seed)
     report("first answer", 0.0, "compiling")
-    z = rng.standard_normal((CHUNK, target.ndim))
+    z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None else candidates
     values = _log_likelihoods(problem, z)
     rough = []
     for i, index in enumerate(np.argsort(-values)[:starts]):
@@ -95,7 +100,7 @@ def find_modes(
     # Cut between the modes, not through one of them: half a turn apart, the second lies where the first was cut.
     problem = problem.cut_opposite(np.stack([np.asarray(found.theta) for found in kept]))
     modes = _modes(problem, kept)
-    calls = CHUNK + sum(found.calls for found in (*rough, *fine))
+    calls = len(z) + sum(found.calls for found in (*rough, *fine))
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
     return Modes(problem, modes, calls)
 

@@ -16,9 +16,10 @@ from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 from ..errors import InputError
 from ..files import write_failure
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
-from .maximum import Mode
+from .mixture import Mixture
 from .problem import Problem
 from .proposal import make_proposal
+from .sampled import Sampled, information
 from .walk import make_kernel
 
 _WALKS = {"repartitioned": 60, "prior": 480}
@@ -73,53 +74,25 @@ class Nested:
                 raise InputError(f"{name} is {value}; a positive number is needed")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class NestedRun:
-    """What a nested run found.
-
-    Attributes:
-        z: (n, ndim) weighted samples in latent coordinates.
-        log_weights: (n,) normalised.
-        log_likelihood: (n,) of the likelihood proper, offset included.
-        log_volume: (n,) log of the volume of q above each sample.
-        log_evidence, log_evidence_error: natural logarithm and standard deviation.
-        information: from the prior to the posterior, in nats.
-        calls: evaluations of the likelihood.
-        acceptance: mean share of accepted steps.
-        converged: whether dlogz was reached.
-    """
-
-    z: np.ndarray
-    log_weights: np.ndarray
-    log_likelihood: np.ndarray
-    log_volume: np.ndarray
-    log_evidence: float
-    log_evidence_error: float
-    information: float
-    calls: int
-    acceptance: float
-    converged: bool
-
-
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
 
 
 def run_nested(
     problem: Problem,
-    modes: tuple[Mode, ...],
+    mixture: Mixture | None,
     settings: Nested,
     seed: int,
     *,
     progress: Callable[[str, float, str], None] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
-) -> NestedRun:
+) -> Sampled:
     """Samples a posterior.
 
     Args:
         problem: the galaxy, cut between the modes.
-        modes: first answer, around which the prior is re-partitioned; not used for `start="prior"`.
+        mixture: first answer, around which the prior is re-partitioned; not used for `start="prior"`.
         settings: of the sampler.
         seed: of every random number.
         progress: called with a phrase, the share that is done and a line of details.
@@ -130,7 +103,7 @@ def run_nested(
         InputError: a checkpoint that is not one.
     """
     ndim = problem.target.ndim
-    used = modes if settings.start == "repartitioned" else ()
+    used = mixture if settings.start == "repartitioned" else None
     proposal = make_proposal(ndim, used, problem.arrays.shift.dtype)
     kernel = make_kernel(problem, proposal, settings.walkers, settings.walks)
     # Limits may change from one part of a run to the next.
@@ -244,7 +217,7 @@ class _Watch:
         return iteration / (iteration + left + 1)
 
 
-def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
+def _collect(engine: Engine, sampler: Any, converged: bool) -> Sampled:
     results = sampler.results
     z = results.samples[:, :-1]
     log_ratio = engine.log_ratio(z)
@@ -254,18 +227,18 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> NestedRun:
     walks = sampler.internal_sampler if hasattr(sampler, "internal_sampler") else sampler.sampler.internal_sampler
     walked = getattr(walks, "walked", 0)
     acceptance = engine.kernel.acceptance(np.array(walks.accepted / walked)) if walked else float("nan")
-    information = float(np.sum(np.exp(log_weights) * (log_likelihood - evidence)))
-    return NestedRun(
+    log_volume = np.asarray(results.logvol)
+    return Sampled(
         z,
         log_weights,
         log_likelihood,
-        np.asarray(results.logvol),
         evidence,
-        _evidence_error(np.exp(log_weights), np.asarray(results.logvol)),
-        information,
+        _evidence_error(np.exp(log_weights), log_volume),
+        information(log_weights, log_likelihood, evidence),
         int(np.sum(results.ncall)),
-        float(acceptance),
         converged,
+        log_volume,
+        float(acceptance),
     )
 
 

@@ -38,7 +38,7 @@ def broaden(
         modes, and the number of likelihood evaluations.
     """
     rng = np.random.default_rng(seed)
-    kernel = make_kernel(problem, make_proposal(problem.target.ndim, (), problem.arrays.shift.dtype), walkers, walks)
+    kernel = make_kernel(problem, make_proposal(problem.target.ndim, None, problem.arrays.shift.dtype), walkers, walks)
     groups = max(1, _CHAINS // (walkers * len(modes)))
     broadened = []
     for mode in modes:

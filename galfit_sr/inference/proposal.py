@@ -2,13 +2,12 @@
 
 Sampling from a density q with the likelihood L pi/q leaves posterior and evidence as they are (prior re-partitioning,
 Chen, Feroz & Hobson 2019, arXiv:1908.04655; Petrosyan & Handley 2022, arXiv:2212.01760) and needs far fewer steps when
-q resembles the posterior. Ours is defensive: Gaussians of several widths around every mode found, and a share of the
-prior itself, in which whatever they miss can still be found.
+q resembles the posterior. Ours is defensive: a mixture of Gaussians that describes the posterior roughly, each in
+several widths, and a share of the prior itself, in which whatever they miss can still be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,13 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
 
-from .maximum import Mode
+from .mixture import MOST_COMPONENTS, Mixture
 from .problem import log_standard_normal
 
 WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
-"""Factor on the standard deviations of a mode, and its share of the mode's weight."""
+"""Factor on the standard deviations of a component, and its share of the component's weight."""
 PRIOR_SHARE = 0.05
-_MOST_MODES = 4
 
 
 class Proposal(NamedTuple):
@@ -41,27 +39,21 @@ class Proposal(NamedTuple):
     inverse_scales: jax.Array
 
 
-def make_proposal(ndim: int, modes: Sequence[Mode], dtype: jnp.dtype) -> Proposal:
-    """The mixture around `modes`, the prior alone if there are none.
-
-    Modes share the weight in proportion to the square root of their evidence by Laplace's approximation, so that one
-    whose evidence was underestimated still gets its live points.
-    """
-    count = 1 + _MOST_MODES * len(WIDENINGS)
+def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype) -> Proposal:
+    """The prior with a mixture around a first answer, or alone."""
+    count = 1 + MOST_COMPONENTS * len(WIDENINGS)
     weights = np.zeros(count)
     means, scales = np.zeros((count, ndim)), np.tile(np.eye(ndim), (count, 1, 1))
-    weights[0] = PRIOR_SHARE if modes else 1.0
-    if modes:
-        modes = modes[:_MOST_MODES]
-        evidence = np.array([m.log_evidence for m in modes])
-        shares = np.exp((evidence - evidence.max()) / 2)
-        shares *= (1 - PRIOR_SHARE) / shares.sum()
-        pieces = [(m, share, wide) for m, share in zip(modes, shares, strict=True) for wide in WIDENINGS]
-        for i, (mode, share, (factor, part)) in enumerate(pieces, start=1):
-            weights[i] = share * part
-            means[i] = mode.z
+    weights[0] = 1.0
+    if mixture is not None:
+        weights[0] = PRIOR_SHARE
+        components = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+        pieces = [(*component, wide) for component in components for wide in WIDENINGS]
+        for i, (weight, mean, covariance, (factor, part)) in enumerate(pieces, start=1):
+            weights[i] = (1 - PRIOR_SHARE) * weight * part
+            means[i] = mean
             # No wider than the prior: a direction that the data leave open is already covered.
-            scales[i] = np.linalg.cholesky(_capped(mode.covariance * factor**2))
+            scales[i] = np.linalg.cholesky(_capped(covariance * factor**2))
     with np.errstate(divide="ignore"):
         logs = np.log(weights)
     return Proposal(*(jnp.asarray(a, dtype) for a in (logs, means, scales, np.linalg.inv(scales))))

@@ -14,7 +14,7 @@ from ..files import write_bytes
 from ..maps import Maps
 from ..parameters import Parameters
 from . import arviz_io
-from .statistics import describe, effective_sample_size
+from .statistics import describe, effective_sample_size, equal_weight_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class Posterior:
         log_evidence, log_evidence_error: natural logarithm and its standard deviation; None for samplers without.
         information: Kullback-Leibler divergence from prior to posterior in nats, None where unknown.
         emulator: name of the network, None for the full-resolution model.
+        correction: how the samples drawn with the emulator were made those of the full-resolution model (the fields of
+            `correction.Correction`); None if they were not.
         warnings: sentences that a reader should see before the numbers.
         truth: name -> value where known (mocks).
         timings: stage -> seconds, for instance {"compile": 9.1, "first answer": 3.2, "sampling": 80.0}.
@@ -70,6 +72,7 @@ class Posterior:
     log_evidence_error: float | None = None
     information: float | None = None
     emulator: str | None = None
+    correction: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     truth: Mapping[str, float] = dataclasses.field(default_factory=dict)
     timings: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -120,16 +123,13 @@ class Posterior:
     def equal_weight_samples(self, n: int, seed: int) -> np.ndarray:
         """(n, ndim) samples that all count the same, drawn with replacement in proportion to the weights.
 
-        Systematic resampling (Kitagawa 1996), which repeats a sample as little as its weight allows; in random order.
+        See `statistics.equal_weight_rows`.
         """
         return self.samples[self.equal_weight_indices(n, seed)]
 
     def equal_weight_indices(self, n: int, seed: int) -> np.ndarray:
         """(n,) rows of `samples` that `equal_weight_samples` picks."""
-        rng = np.random.default_rng(seed)
-        cumulative = np.cumsum(self.weights)
-        steps = (rng.random() + np.arange(n)) / n * cumulative[-1]
-        return rng.permutation(np.searchsorted(cumulative, steps, side="right").clip(max=len(cumulative) - 1))
+        return equal_weight_rows(self.weights, n, seed)
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Free parameter -> mean, std, q05, q16, q50, q84, q95, unit, and truth where known.

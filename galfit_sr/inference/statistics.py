@@ -34,6 +34,18 @@ def effective_sample_size(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
+def equal_weight_rows(weights: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """(count,) rows of weighted samples that all count the same, in random order.
+
+    Systematic resampling (Kitagawa 1996, J. Comput. Graph. Stat. 5, 1), which repeats a sample as little as its weight
+    allows.
+    """
+    rng = np.random.default_rng(seed)
+    cumulative = np.cumsum(weights)
+    steps = (rng.random() + np.arange(count)) / count * cumulative[-1]
+    return rng.permutation(np.searchsorted(cumulative, steps, side="right").clip(max=len(cumulative) - 1))
+
+
 def quantiles(values: np.ndarray, weights: np.ndarray, levels: np.ndarray | tuple[float, ...]) -> np.ndarray:
     """Quantiles of weighted samples, linear between the midpoints of the steps of the cumulative distribution.
 

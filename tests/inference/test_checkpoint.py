@@ -22,9 +22,11 @@ import pytest
 from galfit_sr.errors import InputError
 from galfit_sr.inference import nested
 from galfit_sr.inference.engine import Engine, Walks
+from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.proposal import make_proposal
+from galfit_sr.inference.sampled import Sampled
 from galfit_sr.inference.walk import Kernel, make_kernel
 
 STATIC = Nested(nlive=50, walks=20, walkers=8, start="prior")
@@ -68,12 +70,12 @@ def batches(monkeypatch) -> list[int]:
     return calls
 
 
-def assert_same(run: nested.NestedRun, other: nested.NestedRun) -> None:
+def assert_same(run: Sampled, other: Sampled) -> None:
     for field in dataclasses.fields(run):
         np.testing.assert_array_equal(getattr(run, field.name), getattr(other, field.name), err_msg=field.name)
 
 
-def assert_partial(run: nested.NestedRun) -> None:
+def assert_partial(run: Sampled) -> None:
     assert not run.converged
     assert np.all(np.isfinite(run.z))
     assert np.isfinite(run.log_evidence)
@@ -84,19 +86,19 @@ def assert_partial(run: nested.NestedRun) -> None:
 
 def test_an_engine_pickles_as_a_mark():
     known = analytic.correlated_gaussian(18)
-    kernel = make_kernel(known.problem, make_proposal(18, known.modes, jnp.float64), 8, 20)
+    kernel = make_kernel(known.problem, make_proposal(18, laplace_mixture(known.modes), jnp.float64), 8, 20)
     arrays = sum(np.asarray(a).nbytes for a in (*kernel.proposal, *kernel.arrays))
     pickled = pickle.dumps(Engine(known.problem, kernel, "seed 1"))
     assert len(pickled) < 1000 < arrays
 
 
 def test_interrupted_run_is_partial_and_resumes_into_the_uninterrupted_one(tmp_path, batches):
-    whole = run_nested(KNOWN.problem, (), STATIC, seed=1)
+    whole = run_nested(KNOWN.problem, None, STATIC, seed=1)
     needed = sum(batches)
     batches.clear()
     file = tmp_path / "checkpoint"
     half = dataclasses.replace(STATIC, max_calls=whole.calls // 2)
-    part = run_nested(KNOWN.problem, (), half, seed=1, checkpoint=file)
+    part = run_nested(KNOWN.problem, None, half, seed=1, checkpoint=file)
     assert_partial(part)
     # The limit is looked at after every new point, and the queue of walks was drawn before.
     assert half.max_calls < part.calls <= half.max_calls + STATIC.walkers * (STATIC.walks + 1) + STATIC.nlive
@@ -104,19 +106,19 @@ def test_interrupted_run_is_partial_and_resumes_into_the_uninterrupted_one(tmp_p
     assert 0.4 * needed < done < 0.6 * needed
 
     batches.clear()
-    resumed = run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True)
+    resumed = run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True)
     assert sum(batches) == needed - done
     assert resumed.converged
     assert_same(resumed, whole)
 
     batches.clear()
-    again = run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True)
+    again = run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True)
     assert not batches, "a finished run has nothing left to do"
     assert_same(again, whole)
 
 
 def test_checkpoint_in_the_middle_resumes_into_the_uninterrupted_run(tmp_path, monkeypatch):
-    whole = run_nested(KNOWN.problem, (), STATIC, seed=3)
+    whole = run_nested(KNOWN.problem, None, STATIC, seed=3)
     file, kept = tmp_path / "checkpoint", tmp_path / "kept"
     monkeypatch.setattr(nested, "CHECKPOINT_SECONDS", 0.0)
 
@@ -127,40 +129,40 @@ def test_checkpoint_in_the_middle_resumes_into_the_uninterrupted_run(tmp_path, m
     # The progress is told five times a second at most; a faster clock tells it at every step.
     ticks = iter(range(10**9))
     monkeypatch.setattr(nested, "time", types.SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    run_nested(KNOWN.problem, (), STATIC, seed=3, checkpoint=file, progress=keep)
-    assert_same(run_nested(KNOWN.problem, (), STATIC, seed=3, checkpoint=kept, resume=True), whole)
+    run_nested(KNOWN.problem, None, STATIC, seed=3, checkpoint=file, progress=keep)
+    assert_same(run_nested(KNOWN.problem, None, STATIC, seed=3, checkpoint=kept, resume=True), whole)
 
 
 def test_without_resume_a_checkpoint_is_not_used(tmp_path):
     file = tmp_path / "checkpoint"
-    whole = run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file)
+    whole = run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file)
     assert file.exists()
-    other = run_nested(KNOWN.problem, (), STATIC, seed=2, checkpoint=file)
+    other = run_nested(KNOWN.problem, None, STATIC, seed=2, checkpoint=file)
     assert not np.array_equal(whole.log_likelihood, other.log_likelihood)
 
 
 @pytest.mark.parametrize("short_by", [1, 10, 40])
 def test_limit_reached_while_live_points_are_added(tmp_path, short_by):
     # Counted in are the live points that end the run, one call each; sampling is over by then.
-    whole = run_nested(KNOWN.problem, (), STATIC, seed=1)
+    whole = run_nested(KNOWN.problem, None, STATIC, seed=1)
     limited = dataclasses.replace(STATIC, max_calls=whole.calls - short_by)
     file = tmp_path / "checkpoint"
-    run = run_nested(KNOWN.problem, (), limited, seed=1, checkpoint=file)
+    run = run_nested(KNOWN.problem, None, limited, seed=1, checkpoint=file)
     np.testing.assert_allclose(run.log_evidence, whole.log_evidence, atol=1e-6)
-    assert_same(run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True), whole)
+    assert_same(run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True), whole)
 
 
 @pytest.mark.parametrize("calls", [6_000, 40_000], ids=["first run", "batches"])
 def test_dynamic_run_is_partial_and_resumes(tmp_path, calls, batches):
     file = tmp_path / "checkpoint"
     limit, longer = (dataclasses.replace(DYNAMIC, max_calls=n) for n in (calls, calls + 20_000))
-    part = run_nested(KNOWN.problem, (), limit, seed=1, checkpoint=file)
+    part = run_nested(KNOWN.problem, None, limit, seed=1, checkpoint=file)
     assert_partial(part)
     assert part.calls <= calls + STATIC.walkers * (STATIC.walks + 1) * 2
     done = sum(batches)
     batches.clear()
     with within(120):
-        resumed = run_nested(KNOWN.problem, (), longer, seed=1, checkpoint=file, resume=True)
+        resumed = run_nested(KNOWN.problem, None, longer, seed=1, checkpoint=file, resume=True)
     assert sum(batches) < 25_000
     assert done + sum(batches) > calls + 15_000
     assert len(resumed.z) > len(part.z)
@@ -181,7 +183,7 @@ def test_time_limit_is_kept_to(settings, monkeypatch):
     # Whole runs take 67 (static) or many hundred (dynamic) calls of the kernel, a second each by this clock.
     for limit in (20.0, 85.0):
         now[0] = 0.0
-        run_ended = run_nested(KNOWN.problem, (), dataclasses.replace(settings, max_seconds=limit), seed=1)
+        run_ended = run_nested(KNOWN.problem, None, dataclasses.replace(settings, max_seconds=limit), seed=1)
         if settings.dynamic or limit == 20.0:
             assert_partial(run_ended)
         # dynesty draws the live points of a new batch in one go, and nobody is asked meanwhile.
@@ -205,7 +207,7 @@ BAD = {
 def half_done(tmp_path_factory) -> bytes:
     """The checkpoint of a run that was interrupted."""
     file = tmp_path_factory.mktemp("half") / "checkpoint"
-    run_nested(KNOWN.problem, (), dataclasses.replace(STATIC, max_calls=5000), seed=1, checkpoint=file)
+    run_nested(KNOWN.problem, None, dataclasses.replace(STATIC, max_calls=5000), seed=1, checkpoint=file)
     return file.read_bytes()
 
 
@@ -214,7 +216,7 @@ def test_damaged_checkpoint_is_one_clear_sentence(tmp_path, half_done, damage):
     file = tmp_path / "checkpoint.dynesty"
     file.write_bytes(BAD[damage](half_done))
     with pytest.raises(InputError) as caught, within(60):
-        run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True)
+        run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True)
     sentence = str(caught.value)
     assert str(file) in sentence
     assert "\n" not in sentence
@@ -222,12 +224,12 @@ def test_damaged_checkpoint_is_one_clear_sentence(tmp_path, half_done, damage):
 
 
 FOREIGN = {
-    "other dimension": (analytic.correlated_gaussian(5).problem, (), STATIC),
-    "other galaxy": (analytic.student_arms(4).problem, (), STATIC),
-    "other start": (KNOWN.problem, KNOWN.modes, dataclasses.replace(STATIC, start="repartitioned")),
-    "dynamic": (KNOWN.problem, (), DYNAMIC),
-    "other number of live points": (KNOWN.problem, (), dataclasses.replace(STATIC, nlive=100)),
-    "other walks": (KNOWN.problem, (), dataclasses.replace(STATIC, walks=40)),
+    "other dimension": (analytic.correlated_gaussian(5).problem, None, STATIC),
+    "other galaxy": (analytic.student_arms(4).problem, None, STATIC),
+    "other start": (KNOWN.problem, laplace_mixture(KNOWN.modes), dataclasses.replace(STATIC, start="repartitioned")),
+    "dynamic": (KNOWN.problem, None, DYNAMIC),
+    "other number of live points": (KNOWN.problem, None, dataclasses.replace(STATIC, nlive=100)),
+    "other walks": (KNOWN.problem, None, dataclasses.replace(STATIC, walks=40)),
 }
 
 
@@ -235,9 +237,9 @@ FOREIGN = {
 def test_checkpoint_of_another_run_is_refused(tmp_path, half_done, case):
     file = tmp_path / "checkpoint.dynesty"
     file.write_bytes(half_done)
-    problem, modes, settings = FOREIGN[case]
+    problem, mixture, settings = FOREIGN[case]
     with pytest.raises(InputError) as caught, within(60):
-        run_nested(problem, modes, settings, seed=1, checkpoint=file, resume=True)
+        run_nested(problem, mixture, settings, seed=1, checkpoint=file, resume=True)
     assert str(file) in str(caught.value)
 
 
@@ -264,7 +266,7 @@ def run_slowly() -> None:
         return run(self, *args, **kwargs)
 
     Kernel.run = slow
-    run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=Path(sys.argv[1]))
+    run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=Path(sys.argv[1]))
 
 
 @pytest.mark.slow
@@ -283,10 +285,10 @@ def test_killed_run_resumes_into_the_uninterrupted_one(tmp_path, batches):
 
         wait_for(often, child)
         kill(child)
-    whole = run_nested(KNOWN.problem, (), STATIC, seed=1)
+    whole = run_nested(KNOWN.problem, None, STATIC, seed=1)
     needed = len(batches)
     batches.clear()
-    assert_same(run_nested(KNOWN.problem, (), STATIC, seed=1, checkpoint=file, resume=True), whole)
+    assert_same(run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True), whole)
     # Of ten checkpoints, a tenth of a second apart, nearly every one holds another batch of walks.
     assert len(batches) <= needed - 5
 
@@ -327,7 +329,7 @@ def test_killed_command_resumes_at_any_moment(tmp_path):
 
     # During the first answer, at the first checkpoint, and, resumed, at a later one.
     killed((*fit, folder), (folder / "config.toml").exists)
-    assert not (folder / "checkpoint.modes.npz").exists()
+    assert not (folder / "checkpoint.answer.npz").exists()
     killed(resume, checkpoints)
     before = checkpoints()
     killed(resume, lambda: checkpoints() - before)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from galfit_sr.inference.nested import Nested, NestedRun, run_nested
+from galfit_sr.inference.mixture import laplace_mixture
+from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import CHUNK
+from galfit_sr.inference.sampled import Sampled
 
 SEEDS = range(5)
 FROM_PRIOR = Nested(nlive=100, walks=120, start="prior")
@@ -26,10 +28,10 @@ def known(name: str) -> analytic.Known:
 
 
 @functools.cache
-def run(name: str, modes: str, settings: Nested, seed: int) -> NestedRun:
+def run(name: str, modes: str, settings: Nested, seed: int) -> Sampled:
     """A run, once for all tests that look at it."""
     problem = known(name)
-    return run_nested(problem.problem, MODES[modes](problem.modes), settings, seed)
+    return run_nested(problem.problem, MIXTURES[modes](problem.modes), settings, seed)
 
 
 def off_centre(modes):
@@ -41,12 +43,12 @@ def off_centre(modes):
     )
 
 
-MODES = {
-    "prior": lambda modes: (),
-    "exact": lambda modes: modes,
-    "too narrow by 2": lambda modes: analytic.narrowed(modes, 2.0),
-    "off centre": off_centre,
-    "first": lambda modes: modes[:1],
+MIXTURES = {
+    "prior": lambda modes: None,
+    "exact": laplace_mixture,
+    "too narrow by 2": lambda modes: laplace_mixture(analytic.narrowed(modes, 2.0)),
+    "off centre": lambda modes: laplace_mixture(off_centre(modes)),
+    "first": lambda modes: laplace_mixture(modes[:1]),
 }
 STARTS = {
     "prior": FROM_PRIOR,
@@ -173,9 +175,9 @@ def test_information(modes):
 
 def test_same_seed_repeats_a_run_and_another_does_not():
     problem = known("correlated_gaussian")
-    again = run_nested(problem.problem, problem.modes, REPARTITIONED, seed=0)
+    again = run_nested(problem.problem, laplace_mixture(problem.modes), REPARTITIONED, seed=0)
     first, other = (run("correlated_gaussian", "exact", REPARTITIONED, seed) for seed in (0, 1))
-    for field in dataclasses.fields(NestedRun):
+    for field in dataclasses.fields(Sampled):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(first, field.name), err_msg=field.name)
     assert not np.array_equal(first.z[:50], other.z[:50])
 
@@ -183,7 +185,7 @@ def test_same_seed_repeats_a_run_and_another_does_not():
 @pytest.mark.parametrize(("modes", "seeds"), [("prior", SEEDS[:2]), ("off centre", SEEDS)])
 def test_single_precision(modes, seeds):
     single = analytic.correlated_gaussian(dtype=jnp.float32)
-    runs = [run_nested(single.problem, MODES[modes](single.modes), STARTS[modes], seed) for seed in seeds]
+    runs = [run_nested(single.problem, MIXTURES[modes](single.modes), STARTS[modes], seed) for seed in seeds]
     off = np.array([r.log_evidence for r in runs]) - single.log_evidence
     assert_agree(off, np.array([r.log_evidence_error for r in runs]))
 
@@ -195,7 +197,7 @@ def test_dynamic_run_agrees_and_gives_more_effective_samples_per_call():
     off = np.array([r.log_evidence for r in runs]) - known("correlated_gaussian").log_evidence
     assert_agree(off, np.array([r.log_evidence_error for r in runs]))
 
-    def per_call(r: NestedRun) -> float:
+    def per_call(r: Sampled) -> float:
         return 1 / np.sum(np.exp(2 * r.log_weights)) / r.calls
 
     static = [run("correlated_gaussian", "prior", FROM_PRIOR, seed) for seed in SEEDS]
@@ -213,7 +215,7 @@ def test_every_evaluation_is_counted():
     problem = dataclasses.replace(truth.problem, target=analytic.Counting(4))
     for settings in (Nested(nlive=50, walks=20, walkers=8), Nested(nlive=50, walks=20, walkers=8, start="prior")):
         analytic.EVALUATED.clear()
-        found = run_nested(problem, truth.modes, settings, seed=1)
+        found = run_nested(problem, laplace_mixture(truth.modes), settings, seed=1)
         jax.effects_barrier()
         # Not counted: the padding of the first live points to a chunk, and what is left in the queue at the end.
         uncounted = len(analytic.EVALUATED) - found.calls
@@ -222,10 +224,10 @@ def test_every_evaluation_is_counted():
 
 def test_second_run_compiles_nothing():
     problem = known("correlated_gaussian")
-    run_nested(problem.problem, problem.modes, REPARTITIONED, seed=0)
+    run_nested(problem.problem, laplace_mixture(problem.modes), REPARTITIONED, seed=0)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
-    run_nested(problem.problem, problem.modes, REPARTITIONED, seed=11)
+    run_nested(problem.problem, laplace_mixture(problem.modes), REPARTITIONED, seed=11)
     assert not compiled

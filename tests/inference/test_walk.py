@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.problem import Problem
 from galfit_sr.inference.proposal import Proposal, from_cube, make_proposal
 from galfit_sr.inference.walk import make_kernel, repartitioned_log_likelihood
@@ -79,13 +80,13 @@ CASES = {
 def test_restricted_proposal_is_stationary(case, share):
     make, used = CASES[case]
     known = make(4)
-    proposal = make_proposal(4, known.modes[:used], jnp.float64)
+    proposal = make_proposal(4, laplace_mixture(known.modes[:used]) if used else None, jnp.float64)
     assert walked_p(known.problem, proposal, proposal, share) > LEAST_P
 
 
 def test_walk_in_another_density_is_noticed():
     known = analytic.correlated_gaussian(4)
-    around, prior = (make_proposal(4, modes, jnp.float64) for modes in (known.modes, ()))
+    around, prior = (make_proposal(4, m, jnp.float64) for m in (laplace_mixture(known.modes), None))
     # The threshold belongs to the first density; with a low one it hardly constrains the walks in the second.
     assert walked_p(known.problem, prior, around, 0.5) < 1e-6 * LEAST_P
 
@@ -96,7 +97,7 @@ def test_power_one_without_threshold_has_the_posterior_as_its_stationary_density
     component = rng.random(20_000) < 0.75
     pieces = [rng.multivariate_normal(mode.z, mode.covariance, size=component.size) for mode in known.modes]
     exact = np.where(component[:, None], pieces[0], pieces[1])
-    kernel = make_kernel(known.problem, make_proposal(3, (), jnp.float64), WALKERS, 30)
+    kernel = make_kernel(known.problem, make_proposal(3, None, jnp.float64), WALKERS, 30)
     walked = kernel.run(rng, exact[:WALKERS], exact[-500:], threshold=-np.inf, power=1.0, scale=SCALE)
     expected = exact[WALKERS:-500]
     prior = kernel.proposal
@@ -109,7 +110,7 @@ def test_walkers_leap_between_modes_that_the_pool_knows():
     rng = np.random.default_rng(4)
     first, second = (rng.multivariate_normal(m.z, m.covariance, size=250) for m in known.modes)
     start = rng.multivariate_normal(known.modes[0].z, known.modes[0].covariance, size=200)
-    proposal = make_proposal(3, known.modes, jnp.float64)
+    proposal = make_proposal(3, laplace_mixture(known.modes), jnp.float64)
     kernel = make_kernel(known.problem, proposal, 200, 60)
     pools = np.concatenate([first, second]), first
     threshold = float(np.quantile(density(known.problem, proposal, np.concatenate([start, *pools])), 0.02))
@@ -126,7 +127,7 @@ def test_walkers_leap_between_modes_that_the_pool_knows():
 
 def test_returned_value_belongs_to_the_returned_position_and_is_above_the_threshold():
     known = analytic.student_arms(4)
-    proposal = make_proposal(4, known.modes, jnp.float64)
+    proposal = make_proposal(4, laplace_mixture(known.modes), jnp.float64)
     exact, threshold = draws(known.problem, proposal, 5, 0.5)
     # Walks of one long step mostly stay where they were: the value of the start must come back too.
     for walks, scale in ((20, SCALE), (1, 2.0)):
@@ -143,7 +144,7 @@ def test_returned_value_belongs_to_the_returned_position_and_is_above_the_thresh
 def test_evaluations_are_those_that_are_counted():
     known = analytic.correlated_gaussian(4)
     problem = dataclasses.replace(known.problem, target=analytic.Counting(4))
-    kernel = make_kernel(problem, make_proposal(4, known.modes, jnp.float64), 8, 15)
+    kernel = make_kernel(problem, make_proposal(4, laplace_mixture(known.modes), jnp.float64), 8, 15)
     analytic.EVALUATED.clear()
     kernel.run(np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, power=0.0, scale=SCALE)
     jax.effects_barrier()
@@ -153,7 +154,7 @@ def test_evaluations_are_those_that_are_counted():
 def run_on_devices() -> None:
     """What the subprocess below does: the same walks on as many devices as it was given, and one bad request."""
     known = analytic.correlated_gaussian(6)
-    kernel = make_kernel(known.problem, make_proposal(6, known.modes, jnp.float64), 8, 25)
+    kernel = make_kernel(known.problem, make_proposal(6, laplace_mixture(known.modes), jnp.float64), 8, 25)
     start = np.random.default_rng(1).multivariate_normal(known.modes[0].z, known.modes[0].covariance, size=8)
     walked = kernel.run(np.random.default_rng(2), start, start, threshold=-1e9, power=0.0, scale=SCALE)
     np.savez(sys.argv[1], devices=len(jax.devices()), **walked._asdict())

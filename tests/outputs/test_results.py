@@ -192,8 +192,8 @@ assert "arviz" not in sys.modules
 posterior = Posterior.load(sys.argv[1])
 assert "arviz" not in sys.modules
 posterior.to_arviz()
-from galfit_sr.inference.arviz_io import _arviz
-data = _arviz().from_netcdf(sys.argv[1])
+from galfit_sr.inference.arviz_library import arviz
+data = arviz().from_netcdf(sys.argv[1])
 print(float(data["posterior"]["x0"].mean()))
 """
 

@@ -1,0 +1,98 @@
+"""An answer in seconds, before any sampling: the maximum a posteriori with Laplace's errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..maps import KINEMATIC, MAP_NAMES, Maps
+from .diagnosis import unfit
+from .maximum import Mode, find_modes
+from .problem import Problem, predict
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FirstAnswer:
+    """Maximum a posteriori with Laplace's errors: an answer in seconds, before any sampling.
+
+    Attributes:
+        problem: what was fitted.
+        modes: of the posterior, the best first.
+        values: (ndim,) float64, parameters of the best mode.
+        errors: (ndim,) float64, standard deviations by Laplace's approximation.
+        reduced_chi2: per available map.
+        maps, binned_maps: the model, see `Posterior`.
+        warnings: sentences; says early if the model does not describe the data.
+        calls: evaluations of the likelihood.
+        seconds: that it took, compilation included.
+    """
+
+    problem: Problem
+    modes: tuple[Mode, ...]
+    values: np.ndarray
+    errors: np.ndarray
+    reduced_chi2: Mapping[str, float]
+    maps: Maps
+    binned_maps: Maps
+    warnings: tuple[str, ...]
+    calls: int
+    seconds: float
+
+    def best_values(self) -> dict[str, float]:
+        """Name -> value of every parameter of the model, fixed and tied ones included."""
+        complete = self.problem.target.prior.parameters.complete(jnp.asarray(self.values))
+        return {name: float(value) for name, value in complete.items()}
+
+
+def find_answer(
+    problem: Problem,
+    seed: int,
+    progress: Callable[[str, float | None, str], None] | None,
+    candidates: np.ndarray | None = None,
+) -> FirstAnswer:
+    """The first answer; arguments as for `find_modes`."""
+    began = time.monotonic()
+    found = find_modes(problem, seed, progress=progress, candidates=candidates)
+    target, shift = found.problem.target, found.problem.arrays.shift
+    best = found.modes[0]
+    z = jnp.asarray(best.z, shift.dtype)
+    theta = target.parameters(z, shift)
+    slopes = np.asarray(jax.jacfwd(target.parameters)(z, shift), dtype=np.float64)
+    maps, binned, chi2 = look(found.problem, np.asarray(theta, dtype=np.float64))
+    return FirstAnswer(
+        found.problem,
+        found.modes,
+        np.asarray(theta, dtype=np.float64),
+        np.sqrt(np.diag(slopes @ best.covariance @ slopes.T)),
+        chi2,
+        maps,
+        binned,
+        tuple(unfit(chi2, problem.observation)),
+        found.calls,
+        time.monotonic() - began,
+    )
+
+
+def look(problem: Problem, theta: np.ndarray) -> tuple[Maps, Maps, dict[str, float]]:
+    """Model maps, the same as the data see them (NaN where there are none), and reduced chi^2 per available map."""
+    observation, arrays = problem.observation, problem.arrays
+    prediction, seen, residuals = predict(problem.target, jnp.asarray(theta, arrays.shift.dtype), arrays)
+    size = observation.size
+    binned, chi2 = [], {}
+    for name, flat, residual, inverse_error, good in zip(
+        MAP_NAMES, seen, residuals, arrays.data.inverse_errors, observation.good, strict=True
+    ):
+        values = np.asarray(flat, dtype=np.float64)
+        if arrays.data.bins is not None and name in KINEMATIC:
+            values = np.append(values, np.nan)[np.asarray(arrays.data.bins)]
+        binned.append(np.where(good, values.reshape(size, size), np.nan))
+        used = np.asarray(inverse_error) > 0
+        if np.any(used):
+            chi2[name] = float(np.mean(np.asarray(residual, dtype=np.float64)[used] ** 2))
+    maps = Maps(*(np.asarray(m, dtype=np.float64) for m in prediction.maps))
+    return maps, Maps(*binned), chi2

@@ -1,0 +1,37 @@
+"""ArviZ, whichever version is installed: 0.x, or 1.x with other names; imported when it is first asked for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+def arviz() -> Any:
+    """The package."""
+    with warnings.catch_warnings():
+        # ArviZ 0.23 announces its rewrite at import; it is nothing that our users can act on.
+        warnings.simplefilter("ignore")
+        import arviz as package
+    return package
+
+
+def is_first_arviz() -> bool:
+    """Whether it is 0.x."""
+    return int(arviz().__version__.split(".")[0]) < 1
+
+
+def pareto_smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
+    """Logarithms of Pareto-smoothed importance weights (n,), normalised, and the shape k-hat of their tail.
+
+    Vehtari et al. 2024, JMLR 25, 72.
+    """
+    if is_first_arviz():
+        log_weights, khat = arviz().psislw(np.array(log_ratios))
+    else:
+        from arviz_stats.base import array_stats
+
+        # It takes the log-likelihoods that leave-one-out ratios are the inverse of.
+        log_weights, khat = array_stats.psislw(-np.asarray(log_ratios))
+    return np.asarray(log_weights, dtype=np.float64), float(khat)

@@ -1,0 +1,142 @@
+"""From samples drawn with an emulator to the posterior of the exact likelihood, with a certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .importance import Weighed, weigh
+from .problem import Problem, batch_log_likelihood, in_chunks
+from .sampled import Sampled, information
+from .statistics import effective_sample_size, equal_weight_rows
+
+LEAST_EFFECTIVE = 400.0
+"""Effective samples that re-weighting must leave: fewer do not tell the quantiles that are reported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Correction:
+    """How a posterior drawn with an emulator became that of the exact likelihood.
+
+    Attributes:
+        method: `re-weighted`, or `re-partitioned` where the weights could not be believed and the exact likelihood was
+            sampled from the emulator's posterior on.
+        certified: whether the result is exact within its errors: the weights' k-hat is low enough and enough samples
+            are left, or the exact run converged.
+        khat: of the emulator's samples weighed with the exact likelihood.
+        most_khat: up to which so many of them can be believed.
+        draws: that were weighed.
+        effective: samples that they were worth afterwards.
+        emulated_log_evidence, emulated_log_evidence_error: of the run with the emulator.
+        emulated_calls: likelihoods of the run with the emulator.
+        exact_calls: evaluations of the exact likelihood.
+    """
+
+    method: str
+    certified: bool
+    khat: float
+    most_khat: float
+    draws: int
+    effective: float
+    emulated_log_evidence: float
+    emulated_log_evidence_error: float
+    emulated_calls: int
+    exact_calls: int
+
+
+class Reweighted(NamedTuple):
+    """Equally weighted draws of a run, weighed with the exact likelihood.
+
+    Attributes:
+        z: (n, ndim) latent positions.
+        weighed: their weights and k-hat.
+        sampled: the posterior and evidence that follow from them.
+        correction: the record of it.
+    """
+
+    z: np.ndarray
+    weighed: Weighed
+    sampled: Sampled
+    correction: Correction
+
+
+def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
+    """Weighs a run's samples with another likelihood.
+
+    As many draws as the samples are worth get the ratio of the likelihoods as their weight, Pareto-smoothed; the mean
+    ratio is that of the evidences.
+
+    Args:
+        problem: with the exact likelihood, and the latent coordinates of the run.
+        run: with an approximate likelihood of the same data.
+        seed: of the draws.
+    """
+    count = int(np.ceil(effective_sample_size(np.exp(run.log_weights))))
+    rows = equal_weight_rows(np.exp(run.log_weights), count, seed)
+    z = run.z[rows]
+    dtype = problem.arrays.shift.dtype
+    exact = in_chunks(lambda some: batch_log_likelihood(problem.target, some, problem.arrays), z, dtype)
+    exact += problem.offset
+    weighed = weigh(exact - run.log_likelihood[rows])
+    evidence = run.log_evidence + weighed.log_mean
+    certified = weighed.certified and weighed.effective >= LEAST_EFFECTIVE
+    sampled = Sampled(
+        z,
+        weighed.log_weights,
+        exact,
+        evidence,
+        float(np.hypot(run.log_evidence_error, weighed.log_mean_error)),
+        information(weighed.log_weights, exact, evidence),
+        run.calls + count,
+        run.converged and certified,
+        acceptance=run.acceptance,
+    )
+    correction = Correction(
+        "re-weighted",
+        run.converged and certified,
+        weighed.khat,
+        weighed.most_khat,
+        count,
+        weighed.effective,
+        run.log_evidence,
+        run.log_evidence_error,
+        run.calls,
+        count,
+    )
+    return Reweighted(z, weighed, sampled, correction)
+
+
+def repartitioned(correction: Correction, exact: Sampled, calls: int) -> Correction:
+    """The record of a run with the exact likelihood that went on where re-weighting failed.
+
+    Args:
+        correction: of the re-weighting.
+        exact: what the run found.
+        calls: evaluations of the exact likelihood on the way to it and in it.
+    """
+    return dataclasses.replace(
+        correction,
+        method="re-partitioned",
+        certified=exact.converged,
+        exact_calls=correction.exact_calls + calls,
+    )
+
+
+def in_words(correction: Mapping[str, Any]) -> str:
+    """The record of a correction, as a `Posterior` holds it, in a sentence."""
+    made = (
+        f"weighed with the full-resolution likelihood (k-hat {correction['khat']:.2f}, up to"
+        f" {correction['most_khat']:.2f} can be believed; {correction['effective']:.0f} effective of"
+        f" {correction['draws']} draws)"
+    )
+    if correction["method"] == "re-partitioned":
+        made += (
+            ", which was not enough, and the full-resolution likelihood was sampled from there on"
+            f" ({correction['exact_calls']:,} evaluations)"
+        )
+    evidence = f"{correction['emulated_log_evidence']:.2f} +- {correction['emulated_log_evidence_error']:.2f}"
+    state = "" if correction["certified"] else "; this is not certified"
+    return f"What was sampled with the emulator (log evidence {evidence}) was {made}{state}."
