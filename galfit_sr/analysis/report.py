@@ -5,7 +5,6 @@ Figures and styles are inside, nothing is fetched, no script is needed; every te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
@@ -17,7 +16,7 @@ from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
-from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, pull, unit_html
+from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, digits, pull, unit_html
 from .report_page import MINUS, decimals, duration, figure_html, page_html, table_html, warnings_html
 
 CAPTIONS = {
@@ -115,7 +114,9 @@ def _headline(posterior: Posterior) -> str:
         quantity = next(q for q in QUANTITIES if q.name == name)
         degree = unit_html("deg") if quantity.unit == "deg" else ""
         unit = f" [{unit_html(quantity.unit)}]" if quantity.unit and not degree else ""
-        truth = f'<span class="truth">truth {decimals(row["truth"], _digits(row))}</span>' if "truth" in row else ""
+        truth = (
+            f'<span class="truth">truth {decimals(row["truth"], digits(row["std"]))}</span>' if "truth" in row else ""
+        )
         cards.append(
             f'<div class="card"><span class="what">{escape(quantity.description)}{unit}</span>'
             f'<span class="value">{_measured(row, quantity.circle, degree)}</span>{truth}</div>'
@@ -175,15 +176,15 @@ def _derived_table(posterior: Posterior) -> str:
 def _row(
     name: str, description: str, unit: str, row: Mapping[str, Any], around: tuple[float, float] | None
 ) -> tuple[str, ...]:
-    digits = _digits(row)
+    n = digits(row["std"])
     deviation = pull(dict(row), None if around is None else around[1])
     return (
         f"<code>{escape(name)}</code><br><small>{escape(description)}</small>",
         unit_html(unit),
         _measured(row, around),
-        f"{decimals(row['q05'], digits)} to {decimals(row['q95'], digits)}",
-        f"{decimals(row['mean'], digits)} ± {decimals(row['std'], digits)}",
-        decimals(row["truth"], digits) if "truth" in row else "",
+        f"{decimals(row['q05'], n)} to {decimals(row['q95'], n)}",
+        f"{decimals(row['mean'], n)} ± {decimals(row['std'], n)}",
+        decimals(row["truth"], n) if "truth" in row else "",
         "" if deviation is None else f"{round(deviation, 1) + 0.0:+.1f}".replace("-", MINUS),
     )
 
@@ -241,17 +242,11 @@ def _measured(row: Mapping[str, Any], around: tuple[float, float] | None, unit: 
     up, down = row["q84"] - row["q50"], row["q50"] - row["q16"]
     if around is not None:
         up, down = up % around[1], down % around[1]
-    digits = _digits(row)
+    n = digits(row["std"])
     return (
-        f'{decimals(row["q50"], digits)}{unit}<span class="errors"><sup>+{up:.{digits}f}</sup>'
-        f"<sub>{MINUS}{down:.{digits}f}</sub></span>"
+        f'{decimals(row["q50"], n)}{unit}<span class="errors"><sup>+{up:.{n}f}</sup>'
+        f"<sub>{MINUS}{down:.{n}f}</sub></span>"
     )
-
-
-def _digits(row: Mapping[str, Any]) -> int:
-    if not row["std"] > 0:
-        return 3
-    return int(np.clip(1 - math.floor(math.log10(row["std"])), 0, 6))
 
 
 def _listed(words: list[str]) -> str:

@@ -45,6 +45,7 @@ td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaed; text-
 thead th { color: #57626d; font-weight: 600; border-bottom: 2px solid #c9d0d6; }
 .pairs th { font-weight: 400; color: #57626d; padding-right: 2rem; }
 td:first-child { white-space: normal; min-width: 9.5rem; max-width: 22rem; }
+td .beyond { color: #b34700; font-weight: 600; }
 td small { line-height: 1.3; display: inline-block; }
 pre { background: #f3f5f7; padding: .8rem 1rem; margin: .4rem 0; font-size: .85rem; line-height: 1.4;
   width: max-content; min-width: 100%; }

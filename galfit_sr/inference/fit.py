@@ -17,7 +17,7 @@ import numpyro.distributions as dist
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
 from ..errors import InputError
-from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
+from ..maps import MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
@@ -29,7 +29,7 @@ from .likelihood import LikelihoodSettings
 from .maximum import Mode, find_modes
 from .nested import Nested, NestedRun, run_nested
 from .pilot import broaden
-from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem, predict
+from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem, on_canvas, predict
 from .results import Posterior
 
 Progress = Callable[[str, float | None, str], None]
@@ -223,22 +223,15 @@ def _answer(problem: Problem, seed: int, progress: Progress | None) -> FirstAnsw
 
 def _look(problem: Problem, theta: np.ndarray) -> tuple[Maps, Maps, dict[str, float]]:
     """Model maps, the same as the data see them (NaN where there are none), and reduced chi^2 per available map."""
-    observation, arrays = problem.observation, problem.arrays
+    arrays = problem.arrays
     prediction, seen, residuals = predict(problem.target, jnp.asarray(theta, arrays.shift.dtype), arrays)
-    size = observation.size
-    binned, chi2 = [], {}
-    for name, flat, residual, inverse_error, good in zip(
-        MAP_NAMES, seen, residuals, arrays.data.inverse_errors, observation.good, strict=True
-    ):
-        values = np.asarray(flat, dtype=np.float64)
-        if arrays.data.bins is not None and name in KINEMATIC:
-            values = np.append(values, np.nan)[np.asarray(arrays.data.bins)]
-        binned.append(np.where(good, values.reshape(size, size), np.nan))
+    chi2 = {}
+    for name, residual, inverse_error in zip(MAP_NAMES, residuals, arrays.data.inverse_errors, strict=True):
         used = np.asarray(inverse_error) > 0
         if np.any(used):
             chi2[name] = float(np.mean(np.asarray(residual, dtype=np.float64)[used] ** 2))
     maps = Maps(*(np.asarray(m, dtype=np.float64) for m in prediction.maps))
-    return maps, Maps(*binned), chi2
+    return maps, on_canvas(seen, problem), chi2
 
 
 def _posterior(
