@@ -86,8 +86,9 @@ def _contrast(summary: Mapping[str, Any], label: str) -> str:
     for name, row in summary["contrasts"][label]["quantities"].items():
         moments = [measured(row[which]["mean"], row[which]["std"]) for which in ("reference", "other")]
         cells = [_marked(compared(row[m], m), row[m]["significant"]) for m in MEASURES]
-        rows.append([f"<code>{escape(name)}</code>", unit_html(row["unit"]), *map(_typeset, moments), *cells])
-    heads = ["", "unit", escape(reference), escape(label), *HEADINGS.values()]
+        quantity = f"<code>{escape(name)}</code> <small>{unit_html(row['unit'])}</small>"
+        rows.append([quantity, *map(_typeset, moments), *cells])
+    heads = ["", escape(reference), escape(label), *HEADINGS.values()]
     return (
         f"<h2>{escape(label)} against {escape(reference)}</h2>"
         f"<p>{_typeset(evidence_sentence(summary, label))}</p>{table_html(heads, rows)}"
@@ -108,8 +109,8 @@ def _reading(reference: str) -> str:
         "<p><small>Mean ± standard deviation of both; shift of the mean and Wasserstein-1 distance (W1) in standard"
         f" deviations of {escape(reference)}; JS: Jensen-Shannon distance of the marginals in {BINS} bins, the square"
         " root of bits, 0 for equal ones and 1 without overlap. ± behind these: Monte Carlo error. In brackets: what"
-        f" two finite samples of one and the same distribution give. *: more than {SIGNIFICANCE:g} standard deviations from"
-        " that.</small></p>"
+        f" two finite samples of one distribution give. *: more than {SIGNIFICANCE:g} standard deviations from what"
+        " these give.</small></p>"
     )
 
 

@@ -69,8 +69,8 @@ def contrast(reference: Posterior, fit: Fit, seed: int) -> Contrast:
     first, second = ({c.name: c for c in all_columns(p) if np.ptp(c.values) > 0} for p in (reference, other))
     common = [name for name in first if name in second]
     moved = [on_branch(second[name].values, first[name], reference.weights) for name in common]
-    samples = Samples(np.column_stack([first[name].values for name in common]), reference.weights)
-    others = Samples(np.column_stack(moved), other.weights)
+    samples = Samples(np.column_stack([first[name].values for name in common]), reference.weights, reference.log_volume)
+    others = Samples(np.column_stack(moved), other.weights, other.log_volume)
     free = {column.name for column in parameter_columns(reference)}
     measured = zip(common, samples.values.T, moved, compare_marginals(samples, others, seed), strict=True)
     rows = tuple(
