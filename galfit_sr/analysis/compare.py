@@ -19,6 +19,9 @@ from .contrast import Contrast, Fit, contrast
 from .emulator_error import EmulatorError, emulator_error
 from .rendering import plain
 
+LEAST_SAMPLES = 10
+"""Effective samples below which a width, and with it every measure, is not known to a quarter."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
@@ -86,7 +89,8 @@ def compare(
         seed: of the bootstrap that gives the Monte Carlo errors.
 
     Raises:
-        InputError: fewer than two posteriors, different data, or labels that do not tell them apart.
+        InputError: fewer than two posteriors, different data, labels that do not tell them apart, no quantity in
+            common, or fewer effective samples than `LEAST_SAMPLES`.
     """
     if len(posteriors) < 2:
         raise InputError(f"{len(posteriors)} posterior to compare; at least two are needed")
@@ -95,7 +99,10 @@ def compare(
         raise InputError(f"labels {', '.join(labels)} of {len(posteriors)} posteriors; each needs one of its own")
     fits = tuple(Fit(label, posterior) for label, posterior in zip(labels, posteriors, strict=True))
     reference = fits[0]
-    for fit in fits[1:]:
+    for fit in fits:
+        size = fit.posterior.effective_sample_size
+        if size < LEAST_SAMPLES:
+            raise InputError(f"{fit.label} is worth {size:.1f} samples; {LEAST_SAMPLES} or more can be compared")
         if fit.posterior.data_fingerprint != reference.posterior.data_fingerprint:
             raise InputError(
                 f"{fit.label} ({_data(fit.posterior)}) was fitted to other data than {reference.label}"

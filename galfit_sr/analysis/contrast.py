@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from ..inference.results import Posterior
 from .display import all_columns, on_branch, parameter_columns
 from .distances import Measure, Samples, compare_marginals
@@ -63,11 +64,16 @@ def contrast(reference: Posterior, fit: Fit, seed: int) -> Contrast:
         reference: of the same data.
         fit: what to compare with it.
         seed: of the bootstrap that gives the Monte Carlo errors.
+
+    Raises:
+        InputError: they have no quantity in common.
     """
     other = fit.posterior
     # What is fixed has no width to measure with.
     first, second = ({c.name: c for c in all_columns(p) if np.ptp(c.values) > 0} for p in (reference, other))
     common = [name for name in first if name in second]
+    if not common:
+        raise InputError(f"{fit.label} has no quantity in common with the reference; nothing can be compared")
     moved = [on_branch(second[name].values, first[name], reference.weights) for name in common]
     samples = Samples(np.column_stack([first[name].values for name in common]), reference.weights, reference.log_volume)
     others = Samples(np.column_stack(moved), other.weights, other.log_volume)
