@@ -7,6 +7,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.compare import Comparison as Comparison
+    from .analysis.compare import compare as compare
     from .emulation.card import Card as Card
     from .emulation.emulator import Emulator as Emulator
     from .emulation.emulator import Estimate as Estimate
@@ -42,6 +44,7 @@ __version__ = version("galfit-sr")
 _HOMES = {
     "Canvas": "model.grid",
     "Card": "emulation.card",
+    "Comparison": "analysis.compare",
     "DoubleGaussianPSF": "psf",
     "Emulator": "emulation.emulator",
     "Estimate": "emulation.emulator",
@@ -58,6 +61,7 @@ _HOMES = {
     "Parameter": "parameters",
     "Parameters": "parameters",
     "Posterior": "inference.results",
+    "compare": "analysis.compare",
     "default_parameters": "parameters",
     "find_emulator": "emulation.registry",
     "first_answer": "inference.fit",

@@ -63,7 +63,7 @@ def test_help_does_not_load_jax():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["fit", "mock", "report", "benchmark", "emulators", "dataset", "train"])
+@pytest.mark.parametrize("command", ["fit", "mock", "report", "compare", "benchmark", "emulators", "dataset", "train"])
 def test_help_shows_an_example(run, command):
     result = run(command, "--help")
     assert result.exit_code == 0

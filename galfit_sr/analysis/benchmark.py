@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import platform
 import statistics
@@ -17,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
-from rich.console import Console
 from rich.table import Table
 
 from ..inference.likelihood import LikelihoodSettings
@@ -31,6 +29,7 @@ from ..parameters import default_parameters
 from ..priors import Prior
 from ..psf import IMAGING, SPECTROSCOPY, GaussianPSF
 from .plain import plain_maps
+from .rendering import text
 
 REDSHIFT = 0.03
 BATCH = 16
@@ -235,7 +234,4 @@ def as_text(result: dict[str, Any]) -> str:
             "" if row["plain_ms"] is None else f"{row['plain_ms']:.1f}",
             "" if row["speed_up"] is None else f"{row['speed_up']:.0f}",
         )
-    console = Console(file=io.StringIO(), width=110)
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().rstrip("\n")
+    return text(table, 110)

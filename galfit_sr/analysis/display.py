@@ -45,12 +45,16 @@ class Column(NamedTuple):
         label: symbol and unit, in matplotlib's mathtext.
         values: (n,) samples; angles in degrees, in one piece: they may leave the range of their circle.
         truth: on the same branch as `values`, or None.
+        unit: of the values, in the package's notation.
+        period: of a periodic quantity, None on the line.
     """
 
     name: str
     label: str
     values: np.ndarray
     truth: float | None
+    unit: str = ""
+    period: float | None = None
 
 
 def parameter_columns(posterior: Posterior) -> list[Column]:
@@ -79,13 +83,18 @@ def derived_columns(posterior: Posterior) -> list[Column]:
     ]
 
 
+def all_columns(posterior: Posterior) -> list[Column]:
+    """`parameter_columns`, and the derived quantities that are not among them."""
+    columns = parameter_columns(posterior)
+    shown = {column.name for column in columns}
+    return [*columns, *(column for column in derived_columns(posterior) if column.name not in shown)]
+
+
 def key_columns(posterior: Posterior) -> list[Column]:
     """The half dozen quantities that most readers look for."""
-    derived = {column.name: column for column in derived_columns(posterior)}
-    plain = {column.name: column for column in parameter_columns(posterior)}
-    outer = "log10_disc2_radius" if "log10_disc2_radius" in plain else "log10_disc1_radius"
+    known = {column.name: column for column in all_columns(posterior)}
+    outer = "log10_disc2_radius" if "log10_disc2_radius" in known else "log10_disc1_radius"
     chosen = ("position_angle_deg", "inclination_deg", "log10_stellar_mass", "bulge_fraction", outer, "log10_halo_mass")
-    known = {**plain, **derived}
     # What is fixed has no width to draw.
     return [known[name] for name in chosen if name in known and np.ptp(known[name].values) > 0]
 
@@ -103,15 +112,22 @@ def prior_columns(posterior: Posterior, draws: np.ndarray) -> list[np.ndarray]:
     shown = []
     quantities = {q.name: q for q in QUANTITIES}
     for parameter, column, values in zip(posterior.parameters.free, parameter_columns(posterior), draws.T, strict=True):
-        around = parameter.circle
         if parameter.name in IN_DEGREES:
-            quantity = quantities[column.name]
-            values, around = quantity.compute({parameter.name: values}), quantity.circle
-        if around is not None:
-            middle = float(np.sum(posterior.weights * column.values))
-            values = wrap(values, middle - around[1] / 2, around[1])
-        shown.append(np.asarray(values, dtype=np.float64))
+            values = quantities[column.name].compute({parameter.name: values})
+        shown.append(on_branch(values, column, posterior.weights))
     return shown
+
+
+def on_branch(values: np.ndarray, column: Column, weights: np.ndarray) -> np.ndarray:
+    """Other values of a column's quantity, (m,), within half a period of its mean; on the line as they are.
+
+    Args:
+        values: (m,) in the column's unit.
+        column, weights: whose mean it is.
+    """
+    if column.period is None:
+        return np.asarray(values, dtype=np.float64)
+    return wrap(values, float(np.sum(weights * column.values)) - column.period / 2, column.period)
 
 
 def unit_html(unit: str) -> str:
@@ -122,6 +138,11 @@ def unit_html(unit: str) -> str:
 def unit_text(unit: str) -> str:
     """A unit as mathtext."""
     return _SYMBOLS.get(unit, (unit, unit))[0]
+
+
+def digits(error: float) -> int:
+    """Decimals that show two digits of an error."""
+    return int(np.clip(1 - math.floor(math.log10(error)), 0, 6)) if error > 0 else 3
 
 
 def pull(row: dict[str, Any], period: float | None = None) -> float | None:
@@ -157,4 +178,5 @@ def _column(
         if truth is not None:
             truth = float(wrap(truth, middle - around[1] / 2, around[1]))
     symbol = unit_text(unit)
-    return Column(name, f"{label} [{symbol}]" if symbol else label, np.asarray(values), truth)
+    period = None if around is None else around[1]
+    return Column(name, f"{label} [{symbol}]" if symbol else label, np.asarray(values), truth, unit, period)

@@ -74,7 +74,7 @@ def maps_figure(observation: Observation, posterior: Answer) -> Figure:
     fitted centre, and the line in the model's velocity the receding (solid) and approaching half of the major axis.
     """
     names = observation.available
-    frame = _frame(observation)
+    frame = frame_of(observation)
     # A row of panels is as tall as its panels are wide.
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, wspace=0.02, hspace=0.02)
     figure = Figure(figsize=(10.6, 3.05 * len(names) + 0.45), layout=layout)
@@ -87,29 +87,29 @@ def maps_figure(observation: Observation, posterior: Answer) -> Figure:
         model = np.where(good, posterior.binned_maps[index], np.nan)
         low, high = _limits(name, data)
         for axis, image in zip(row, (data, model), strict=False):
-            drawn = _draw(axis, image, frame, COLOUR_MAPS[name], low, high)
+            drawn = draw_map(axis, image, frame, COLOUR_MAPS[name], low, high)
         bar = figure.colorbar(drawn, ax=list(row[:2]), pad=0.01, aspect=18, extend="both")
         bar.set_label(MAP_SYMBOLS[name], fontsize=9)
         bar.ax.tick_params(labelsize=8)
-        drawn = _draw(row[2], sigma[index], frame, RESIDUAL_MAP, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+        drawn = draw_map(row[2], sigma[index], frame, RESIDUAL_MAP, -RESIDUAL_LIMIT, RESIDUAL_LIMIT)
         bar = figure.colorbar(drawn, ax=row[2], pad=0.01, aspect=18, extend="both")
         bar.set_label(r"(data $-$ model) / error", fontsize=9)
         bar.ax.tick_params(labelsize=8)
         row[0].set_ylabel(f"{MAP_TITLES[name]}\n" + r"$\Delta\delta$ [arcsec]", fontsize=9)
         _beam(row[0], observation.psf_kinematics if name in KINEMATIC else observation.psf_photometry, observation)
         if name in posterior.reduced_chi2:
-            _corner_text(row[2], rf"$\chi^2_\nu = {posterior.reduced_chi2[name]:.2f}$")
+            corner_text(row[2], rf"$\chi^2_\nu = {posterior.reduced_chi2[name]:.2f}$")
         if name == "velocity":
             _major_axis(row[1], observation, posterior, frame)
     for axis, title in zip(axes[0], ("data", "model", "residual"), strict=True):
         axis.set_title(title, fontsize=11)
     for axis in axes[-1]:
         axis.set_xlabel(r"$\Delta\alpha\,\cos\delta$ [arcsec]", fontsize=9)
-    _compass(axes[0, 0])
+    draw_compass(axes[0, 0])
     return figure
 
 
-def _frame(observation: Observation) -> Frame:
+def frame_of(observation: Observation) -> Frame:
     """A square around all good pixels, two pixels wider, within the canvas."""
     any_good = np.any(np.array(observation.good), axis=0)
     rows, columns = np.flatnonzero(any_good.any(axis=1)), np.flatnonzero(any_good.any(axis=0))
@@ -135,7 +135,8 @@ def _limits(name: str, data: np.ndarray) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _draw(axis: Axes, image: np.ndarray, frame: Frame, colours: str, low: float, high: float) -> AxesImage:
+def draw_map(axis: Axes, image: np.ndarray, frame: Frame, colours: str, low: float, high: float) -> AxesImage:
+    """The part of an image (n, n) that is in the frame, grey where it is NaN, its colours between `low` and `high`."""
     axis.set_facecolor(MASKED)
     axis.tick_params(labelsize=8, direction="in", top=True, right=True)
     # Transparent where there are no data, over the grey of the panel.
@@ -163,7 +164,7 @@ def _beam(axis: Axes, psf: PSF, observation: Observation) -> None:
     axis.add_patch(Circle(place, radius, facecolor="white", edgecolor="black", hatch="////", linewidth=0.8))
 
 
-def _compass(axis: Axes) -> None:
+def draw_compass(axis: Axes) -> None:
     """Arrows to the north (up) and to the east (left), outlined so that they can be seen on any colour."""
     outline = [withStroke(linewidth=2.5, foreground="white")]
     corner, length = (0.93, 0.80), 0.11
@@ -192,6 +193,7 @@ def _major_axis(axis: Axes, observation: Observation, posterior: Answer, frame: 
     axis.plot(-centre[0], centre[1], marker="+", color="black", markersize=8)
 
 
-def _corner_text(axis: Axes, text: str) -> None:
+def corner_text(axis: Axes, text: str) -> None:
+    """A few words in the upper left corner of a panel."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
     axis.text(0.04, 0.95, text, transform=axis.transAxes, fontsize=9, va="top", bbox=box)

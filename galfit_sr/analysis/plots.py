@@ -9,21 +9,40 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 
 from ..inference.results import Posterior
-from ..inference.statistics import quantiles
-from .display import Column
+from ..inference.statistics import effective_sample_size, quantiles
+from .display import Column, digits
 
 POSTERIOR_COLOUR = "#0072B2"
 TRUTH_COLOUR = "#D55E00"
 PRIOR_COLOUR = "#BDBDBD"
 _LEAST_FOR_CONTOURS = 30
+_BINS = 24
 _ONE_AND_TWO_SIGMA = (0.393, 0.865)
+
+
+class Layer(NamedTuple):
+    """A set of weighted samples in a corner figure.
+
+    Attributes:
+        label: for the legend.
+        columns: what to draw, see `display.parameter_columns` and `display.key_columns`.
+        weights: (n,) of the samples.
+        colour: of its lines.
+    """
+
+    label: str
+    columns: Sequence[Column]
+    weights: np.ndarray
+    colour: str
 
 
 def corner_figure(posterior: Posterior, columns: Sequence[Column], *, cell: float = 1.45) -> Figure:
@@ -34,38 +53,80 @@ def corner_figure(posterior: Posterior, columns: Sequence[Column], *, cell: floa
         columns: what to draw, see `display.parameter_columns` and `display.key_columns`.
         cell: side of a panel in inches.
     """
-    corner = _corner()
-    size = len(columns)
-    figure = Figure(figsize=(cell * size + 1.2, cell * size + 1.2))
-    known = any(column.truth is not None for column in columns)
-    data = np.column_stack([column.values for column in columns])
-    enough = posterior.effective_sample_size > _LEAST_FOR_CONTOURS
+    figure = _empty_corner(len(columns), cell)
+    ranges = [_interval(column, posterior.weights, (0.001, 0.999)) for column in columns]
+    layer = Layer("", columns, posterior.weights, POSTERIOR_COLOUR)
+    _draw_corner(figure, layer, ranges, [_BINS] * len(columns), shaded=True)
+    axes = _label_corner(figure, columns, cell)
+    for axis, column in zip(np.diag(axes), columns, strict=True):
+        low, middle, high = quantiles(column.values, posterior.weights, (0.16, 0.5, 0.84))
+        axis.set_title(_with_errors(low, middle, high), fontsize=8.5, pad=5)
+    return figure
+
+
+def overlaid_corner_figure(layers: Sequence[Layer], *, cell: float = 1.45) -> Figure:
+    """The same for several sets of samples of the same quantities, contours over each other.
+
+    Args:
+        layers: the first is drawn first; the truth is that of its columns.
+        cell: side of a panel in inches.
+    """
+    columns = layers[0].columns
+    figure = _empty_corner(len(columns), cell)
+    intervals = [[_interval(c, layer.weights, (0.001, 0.999)) for c in layer.columns] for layer in layers]
+    each_column = list(zip(*intervals, strict=True))
+    ranges = [(min(low for low, _ in each), max(high for _, high in each)) for each in each_column]
+    # As fine as for one layer alone where layers lie apart, as far as a panel can show it.
+    bins = [
+        int(np.clip(_BINS * (high - low) / max(b - a for a, b in each), _BINS, 4 * _BINS))
+        for each, (low, high) in zip(each_column, ranges, strict=True)
+    ]
+    for layer in layers:
+        _draw_corner(figure, layer, ranges, bins, shaded=False)
+    axes = _label_corner(figure, columns, cell)
+    for axis in np.diag(axes):
+        axis.relim()
+        axis.set_ylim(0, 1.1 * max(patch.get_path().vertices[:, 1].max() for patch in axis.patches))
+    handles = [Line2D([], [], color=layer.colour, label=layer.label) for layer in layers]
+    figure.legend(handles=handles, loc="upper right", frameon=False, fontsize=11)
+    return figure
+
+
+def _empty_corner(size: int, cell: float) -> Figure:
+    return Figure(figsize=(cell * size + 1.2, cell * size + 1.2))
+
+
+def _draw_corner(
+    figure: Figure, layer: Layer, ranges: list[tuple[float, float]], bins: list[int], *, shaded: bool
+) -> None:
+    known = any(column.truth is not None for column in layer.columns)
+    enough = effective_sample_size(layer.weights) > _LEAST_FOR_CONTOURS
     with _quiet_corner():
-        corner(
-            data,
-            weights=posterior.weights,
+        _corner()(
+            np.column_stack([column.values for column in layer.columns]),
+            weights=layer.weights,
             fig=figure,
-            bins=24,
-            range=[_interval(column, posterior.weights, (0.001, 0.999)) for column in columns],
-            labels=[""] * size,
-            truths=[column.truth for column in columns] if known else None,
+            bins=bins,
+            range=ranges,
+            labels=[""] * len(layer.columns),
+            truths=[column.truth for column in layer.columns] if known else None,
             truth_color=TRUTH_COLOUR,
-            color=POSTERIOR_COLOUR,
+            color=layer.colour,
             smooth=0.8,
             max_n_ticks=3,
             levels=_ONE_AND_TWO_SIGMA,
             plot_datapoints=not enough,
             plot_contours=enough,
-            plot_density=enough,
+            plot_density=enough and shaded,
+            no_fill_contours=not shaded,
             fill_contours=False,
             hist_kwargs={"linewidth": 1.2},
             contour_kwargs={"linewidths": 0.9},
         )
-    _label_corner(figure, columns, posterior.weights, cell)
-    return figure
 
 
-def _label_corner(figure: Figure, columns: Sequence[Column], weights: np.ndarray, cell: float) -> None:
+def _label_corner(figure: Figure, columns: Sequence[Column], cell: float) -> np.ndarray:
+    """Names, ticks and margins; returns the axes, (size, size)."""
     size = len(columns)
     axes = np.array(figure.axes).reshape(size, size)
     margin = 0.95 / figure.get_figwidth()
@@ -92,8 +153,7 @@ def _label_corner(figure: Figure, columns: Sequence[Column], weights: np.ndarray
         if row > 0:
             axes[row, 0].set_ylabel(columns[row].label, fontsize=11)
             axes[row, 0].yaxis.set_label_coords(-label_distance, 0.5)
-        low, middle, high = quantiles(columns[row].values, weights, (0.16, 0.5, 0.84))
-        axes[row, row].set_title(_with_errors(low, middle, high), fontsize=8.5, pad=5)
+    return axes
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:
@@ -198,9 +258,8 @@ def _interval(column: Column, weights: np.ndarray, levels: tuple[float, float]) 
 
 def _with_errors(low: float, middle: float, high: float) -> str:
     """Median and 68 % interval, to two digits of the smaller error."""
-    error = min(high - middle, middle - low)
-    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 5)) if error > 0 else 3
-    return rf"${middle:.{digits}f}^{{+{high - middle:.{digits}f}}}_{{-{middle - low:.{digits}f}}}$"
+    n = digits(min(high - middle, middle - low))
+    return rf"${middle:.{n}f}^{{+{high - middle:.{n}f}}}_{{-{middle - low:.{n}f}}}$"
 
 
 def _corner():

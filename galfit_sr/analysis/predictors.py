@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
 from rich.table import Table
 
 from ..emulation.emulator import Emulator
@@ -20,6 +18,7 @@ from ..model.galaxy import GalaxyModel
 from ..observations import mock_galaxy_path, read
 from ..observations.mock import MOCK_TRUTH
 from .benchmark import BATCH, no_stored_programs, time_compiled, time_single
+from .rendering import text
 
 Progress = Callable[[str, float | None, str], None]
 
@@ -102,10 +101,7 @@ def predictors_as_text(rows: list[dict[str, Any]]) -> str:
             *(_spread(held_out, region) for region in ("whole", "centre")),
             "" if held_out is None else f"{held_out['l1']:.2g}",
         )
-    console = Console(file=io.StringIO(), width=140)
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().rstrip("\n")
+    return text(table, 140)
 
 
 def _spread(held_out: dict[str, Any] | None, region: str) -> str:

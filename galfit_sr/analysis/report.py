@@ -5,9 +5,7 @@ Figures and styles are inside, nothing is fetched, no script is needed; every te
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
@@ -19,8 +17,8 @@ from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
-from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, pull, unit_html
-from .report_page import PAGE, STYLE
+from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, digits, pull, unit_html
+from .report_page import MINUS, decimals, duration, figure_html, page_html, table_html, warnings_html
 
 CAPTIONS = {
     "maps": (
@@ -52,7 +50,6 @@ CAPTIONS = {
     ),
 }
 _WIDE = ("corner",)
-MINUS = "\N{MINUS SIGN}"
 
 
 def report_html(
@@ -72,24 +69,27 @@ def report_html(
         command: the command line that repeats it.
     """
     name = posterior.galaxy or observation.name
-    return PAGE.substitute(
-        title=escape(f"{name}: galfit_sr fit"),
-        style=STYLE,
-        name=escape(name),
-        subtitle=escape(_subtitle(posterior, observation)),
-        warnings=_warnings(posterior.warnings),
-        headline=_headline(posterior),
-        what=_what(posterior, observation),
-        maps=_figure("maps", figures),
-        profiles=_figure("profiles", figures),
-        corner_key=_figure("corner_key", figures),
-        parameters=_parameter_table(posterior),
-        derived=_derived_table(posterior),
-        marginals=_figure("marginals", figures),
-        corner=_figure("corner", figures),
-        diagnostics=_diagnostics(posterior, observation),
-        trace=_figure("trace", figures),
-        reproduce=_reproduce(posterior, config_toml, command),
+    return page_html(
+        f"{name}: galfit_sr fit",
+        name,
+        _subtitle(posterior, observation),
+        (
+            _warnings(posterior.warnings),
+            _headline(posterior),
+            _what(posterior, observation),
+            _figure("maps", figures),
+            _figure("profiles", figures),
+            _figure("corner_key", figures),
+            _parameter_table(posterior),
+            _derived_table(posterior),
+            _figure("marginals", figures),
+            _figure("corner", figures),
+            "<h2>How the run went</h2>",
+            _diagnostics(posterior, observation),
+            _figure("trace", figures),
+            "<h2>How to repeat it</h2>",
+            _reproduce(posterior, config_toml, command),
+        ),
     )
 
 
@@ -100,14 +100,13 @@ def _subtitle(posterior: Posterior, observation: Observation) -> str:
     return f"redshift {observation.redshift:.5g} · {predictor} · {posterior.sampler} · galfit_sr {posterior.version}"
 
 
-def _warnings(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    if not items:
-        return (
-            '<section class="fine"><p>No warnings: the run converged, no prior cuts the posterior off, and the model'
-            " describes every map to within its errors.</p></section>"
-        )
-    return f'<section class="warnings" role="note"><h2>Read this first</h2><ul>{items}</ul></section>'
+def _warnings(sentences: Collection[str]) -> str:
+    if sentences:
+        return warnings_html(sentences)
+    return (
+        '<section class="fine"><p>No warnings: the run converged, no prior cuts the posterior off, and the model'
+        " describes every map to within its errors.</p></section>"
+    )
 
 
 def _headline(posterior: Posterior) -> str:
@@ -118,7 +117,9 @@ def _headline(posterior: Posterior) -> str:
         quantity = next(q for q in QUANTITIES if q.name == name)
         degree = unit_html("deg") if quantity.unit == "deg" else ""
         unit = f" [{unit_html(quantity.unit)}]" if quantity.unit and not degree else ""
-        truth = f'<span class="truth">truth {_number(row["truth"], _digits(row))}</span>' if "truth" in row else ""
+        truth = (
+            f'<span class="truth">truth {decimals(row["truth"], digits(row["std"]))}</span>' if "truth" in row else ""
+        )
         cards.append(
             f'<div class="card"><span class="what">{escape(quantity.description)}{unit}</span>'
             f'<span class="value">{_measured(row, quantity.circle, degree)}</span>{truth}</div>'
@@ -148,7 +149,7 @@ def _what(posterior: Posterior, observation: Observation) -> str:
         f"Not free: {_listed(fixed + tied)}." if fixed + tied else "",
         "" if correction is None else in_words(correction),
         f"Sampler: {posterior.sampler}, seed {posterior.seed}; {posterior.n_likelihood_calls:,} likelihoods in"
-        f" {_duration(posterior.wall_seconds)}.",
+        f" {duration(posterior.wall_seconds)}.",
     ]
     return f"<p>{escape(' '.join(s for s in sentences if s))}</p>"
 
@@ -180,15 +181,15 @@ def _derived_table(posterior: Posterior) -> str:
 def _row(
     name: str, description: str, unit: str, row: Mapping[str, Any], around: tuple[float, float] | None
 ) -> tuple[str, ...]:
-    digits = _digits(row)
+    n = digits(row["std"])
     deviation = pull(dict(row), None if around is None else around[1])
     return (
         f"<code>{escape(name)}</code><br><small>{escape(description)}</small>",
         unit_html(unit),
         _measured(row, around),
-        f"{_number(row['q05'], digits)} to {_number(row['q95'], digits)}",
-        f"{_number(row['mean'], digits)} ± {_number(row['std'], digits)}",
-        _number(row["truth"], digits) if "truth" in row else "",
+        f"{decimals(row['q05'], n)} to {decimals(row['q95'], n)}",
+        f"{decimals(row['mean'], n)} ± {decimals(row['std'], n)}",
+        decimals(row["truth"], n) if "truth" in row else "",
         "" if deviation is None else f"{round(deviation, 1) + 0.0:+.1f}".replace("-", MINUS),
     )
 
@@ -196,13 +197,8 @@ def _row(
 def _table(title: str, rows: list[tuple[str, ...]], with_truth: bool) -> str:
     heads = ["", "unit", "median and 68 %", "5 to 95 %", "mean and s.d.", "truth", "pull"]
     width = 7 if with_truth else 5
-    head = "".join(f"<th>{h}</th>" for h in heads[:width])
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row[:width])}</tr>" for row in rows)
     note = "<p><small>pull: (truth - median) over half the central 68 % interval.</small></p>" if with_truth else ""
-    return (
-        f'<h2>{escape(title)}</h2><div class="box"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        f"</div>{note}"
-    )
+    return f"<h2>{escape(title)}</h2>{table_html(heads[:width], [row[:width] for row in rows])}{note}"
 
 
 def _diagnostics(posterior: Posterior, observation: Observation) -> str:
@@ -218,9 +214,9 @@ def _diagnostics(posterior: Posterior, observation: Observation) -> str:
         ("effective sample size", f"{posterior.effective_sample_size:,.0f} of {len(posterior.samples):,} samples"),
         ("likelihood evaluations", f"{posterior.n_likelihood_calls:,}"),
         ("highest log likelihood", f"{np.max(posterior.log_likelihood):.2f}".replace("-", MINUS)),
-        ("wall time", _duration(posterior.wall_seconds)),
+        ("wall time", duration(posterior.wall_seconds)),
     ]
-    rows += [(f"of which {stage}", _duration(seconds)) for stage, seconds in posterior.timings.items()]
+    rows += [(f"of which {stage}", duration(seconds)) for stage, seconds in posterior.timings.items()]
     rows += [
         (f"reduced χ², {MAP_TITLES.get(name, name).lower()}", f"{chi2:.3f} ({counts.get(name, 0)} data)")
         for name, chi2 in posterior.reduced_chi2.items()
@@ -243,16 +239,7 @@ def _reproduce(posterior: Posterior, config_toml: str | None, command: str | Non
 
 
 def _figure(name: str, figures: Mapping[str, bytes]) -> str:
-    if name not in figures:
-        return ""
-    title, caption = CAPTIONS[name]
-    source = base64.b64encode(figures[name]).decode("ascii")
-    kind = "wide" if name in _WIDE else "fit"
-    image = f'<img class="{kind}" alt="{escape(title)}" src="data:image/png;base64,{source}">'
-    return (
-        f'<h2>{escape(title)}</h2><figure><div class="box" tabindex="0">{image}</div>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    return figure_html(*CAPTIONS[name], figures[name], wide=name in _WIDE) if name in figures else ""
 
 
 def _measured(row: Mapping[str, Any], around: tuple[float, float] | None, unit: str = "") -> str:
@@ -260,28 +247,11 @@ def _measured(row: Mapping[str, Any], around: tuple[float, float] | None, unit: 
     up, down = row["q84"] - row["q50"], row["q50"] - row["q16"]
     if around is not None:
         up, down = up % around[1], down % around[1]
-    digits = _digits(row)
+    n = digits(row["std"])
     return (
-        f'{_number(row["q50"], digits)}{unit}<span class="errors"><sup>+{up:.{digits}f}</sup>'
-        f"<sub>{MINUS}{down:.{digits}f}</sub></span>"
+        f'{decimals(row["q50"], n)}{unit}<span class="errors"><sup>+{up:.{n}f}</sup>'
+        f"<sub>{MINUS}{down:.{n}f}</sub></span>"
     )
-
-
-def _digits(row: Mapping[str, Any]) -> int:
-    if not row["std"] > 0:
-        return 3
-    return int(np.clip(1 - math.floor(math.log10(row["std"])), 0, 6))
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _listed(words: list[str]) -> str:

@@ -1,8 +1,15 @@
-"""The page and the style sheet that report.html is made of."""
+"""What our HTML pages are made of: style sheet, frame, figures, tables, numbers. One file each, nothing is fetched."""
 
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
 from string import Template
 
-STYLE = """
+MINUS = "\N{MINUS SIGN}"
+
+_STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #f6f7f8; color: #1c2329; font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans",
@@ -38,13 +45,14 @@ td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaed; text-
 thead th { color: #57626d; font-weight: 600; border-bottom: 2px solid #c9d0d6; }
 .pairs th { font-weight: 400; color: #57626d; padding-right: 2rem; }
 td:first-child { white-space: normal; min-width: 9.5rem; max-width: 22rem; }
+td .beyond { color: #b34700; font-weight: 600; }
 td small { line-height: 1.3; display: inline-block; }
 pre { background: #f3f5f7; padding: .8rem 1rem; margin: .4rem 0; font-size: .85rem; line-height: 1.4;
   width: max-content; min-width: 100%; }
 code { font-size: .92em; }
 """
 
-PAGE = Template("""<!doctype html>
+_PAGE = Template("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -56,22 +64,69 @@ PAGE = Template("""<!doctype html>
 <main>
 <h1>$name</h1>
 <p class="subtitle">$subtitle</p>
-$warnings
-$headline
-$what
-$maps
-$profiles
-$corner_key
-$parameters
-$derived
-$marginals
-$corner
-<h2>How the run went</h2>
-$diagnostics
-$trace
-<h2>How to repeat it</h2>
-$reproduce
+$body
 </main>
 </body>
 </html>
 """)
+
+
+def page_html(title: str, name: str, subtitle: str, parts: Iterable[str]) -> str:
+    """A whole page.
+
+    Args:
+        title: for the browser, plain text.
+        name: heading, plain text.
+        subtitle: below it, plain text.
+        parts: HTML, in order; empty ones leave no gap.
+    """
+    return _PAGE.substitute(
+        title=escape(title),
+        style=_STYLE,
+        name=escape(name),
+        subtitle=escape(subtitle),
+        body="\n".join(part for part in parts if part),
+    )
+
+
+def warnings_html(sentences: Iterable[str]) -> str:
+    """A box of sentences to be read first."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<section class="warnings" role="note"><h2>Read this first</h2><ul>{items}</ul></section>'
+
+
+def figure_html(title: str, caption: str, image: bytes, *, wide: bool = False) -> str:
+    """A figure with heading and caption (plain text), inside the page; wide ones scroll.
+
+    Args:
+        title, caption: plain text.
+        image: PNG.
+        wide: drawn larger than the page.
+    """
+    source = base64.b64encode(image).decode("ascii")
+    kind = "wide" if wide else "fit"
+    shown = f'<img class="{kind}" alt="{escape(title)}" src="data:image/png;base64,{source}">'
+    return (
+        f'<h2>{escape(title)}</h2><figure><div class="box" tabindex="0">{shown}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def table_html(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of HTML cells that scrolls in a box of its own."""
+    head = "".join(f"<th>{h}</th>" for h in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="box"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def decimals(value: float, digits: int) -> str:
+    """A number with `digits` decimals and a typographic minus."""
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

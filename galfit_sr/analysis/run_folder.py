@@ -15,9 +15,7 @@ figures/*.png     the figures of the report, and that of the first answer
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +39,7 @@ from .map_figure import maps_figure
 from .maps_file import maps_bytes
 from .plots import corner_figure, marginals_figure, trace_figure
 from .profiles import Profiles, from_ecsv, profile_bands, profiles_figure, to_ecsv
+from .rendering import json_text, plain, png
 from .report import report_html
 
 FIRST_ANSWER = "first_answer.json"
@@ -125,7 +124,7 @@ def claim_folder(
             raise InputError(f"{folder} holds files that are not a galfit_sr run; an empty or new folder is needed")
     except OSError as error:
         raise InputError(write_failure(folder, error)) from error
-    write_text(mark, json.dumps({"fingerprint": fingerprint, "galaxy": galaxy}, indent=1) + "\n")
+    write_text(mark, json_text({"fingerprint": fingerprint, "galaxy": galaxy}))
 
 
 def write_run(
@@ -158,9 +157,9 @@ def write_run(
     write_bytes(folder / "maps.fits", maps_bytes(observation, posterior))
     profiles = profile_bands(posterior, model, observation.redshift, seed=posterior.seed)
     write_text(folder / "profiles.ecsv", to_ecsv(profiles))
-    write_text(folder / "summary.json", json.dumps(summary(posterior, observation), indent=1, allow_nan=False) + "\n")
+    write_text(folder / "summary.json", json_text(summary(posterior, observation)))
     mark = {"fingerprint": fingerprint, "galaxy": observation.name, "command": command}
-    write_text(folder / "run.json", json.dumps(mark, indent=1) + "\n")
+    write_text(folder / "run.json", json_text(mark))
     write_report(folder, Run(posterior, observation, profiles, config_toml, command))
 
 
@@ -182,8 +181,8 @@ def write_first_answer(folder: str | Path, answer: FirstAnswer, observation: Obs
         "warnings": answer.warnings,
         "seconds": answer.seconds,
     }
-    write_text(folder / FIRST_ANSWER, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-    write_bytes(folder / "figures" / "first_answer.png", _png(maps_figure(observation, answer), 130))
+    write_text(folder / FIRST_ANSWER, json_text(content))
+    write_bytes(folder / "figures" / "first_answer.png", png(maps_figure(observation, answer), 130))
 
 
 def write_report(folder: str | Path, run: Run) -> Path:
@@ -193,7 +192,7 @@ def write_report(folder: str | Path, run: Run) -> Path:
         InputError: a file cannot be written.
     """
     folder = Path(folder)
-    images = {name: _png(figure, _DPI.get(name, 130)) for name, figure in figures(run).items()}
+    images = {name: png(figure, _DPI.get(name, 130)) for name, figure in figures(run).items()}
     for name, image in images.items():
         write_bytes(folder / "figures" / f"{name}.png", image)
     page = report_html(run.posterior, run.observation, images, config_toml=run.config_toml, command=run.command)
@@ -252,7 +251,7 @@ def summary(posterior: Posterior, observation: Observation) -> dict[str, Any]:
         "data_fingerprint": posterior.data_fingerprint,
         "version": posterior.version,
     }
-    return _plain(content)
+    return plain(content)
 
 
 def figures(run: Run) -> dict[str, Figure]:
@@ -270,12 +269,6 @@ def figures(run: Run) -> dict[str, Figure]:
     }
     trace = trace_figure(posterior)
     return drawn if trace is None else {**drawn, "trace": trace}
-
-
-def _png(figure: Figure, dpi: int) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi)
-    return stream.getvalue()
 
 
 def _differences(folder: Path, config_toml: str | None) -> str:
@@ -308,15 +301,3 @@ def _read_mark(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as the mark of a run ({error})") from error
     return content
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

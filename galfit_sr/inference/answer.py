@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..maps import KINEMATIC, MAP_NAMES, Maps
+from ..maps import MAP_NAMES, Maps
 from .diagnosis import unfit
 from .maximum import Mode, find_modes
-from .problem import Problem, predict
+from .problem import Problem, on_canvas, predict
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,19 +80,12 @@ def find_answer(
 
 def look(problem: Problem, theta: np.ndarray) -> tuple[Maps, Maps, dict[str, float]]:
     """Model maps, the same as the data see them (NaN where there are none), and reduced chi^2 per available map."""
-    observation, arrays = problem.observation, problem.arrays
+    arrays = problem.arrays
     prediction, seen, residuals = predict(problem.target, jnp.asarray(theta, arrays.shift.dtype), arrays)
-    size = observation.size
-    binned, chi2 = [], {}
-    for name, flat, residual, inverse_error, good in zip(
-        MAP_NAMES, seen, residuals, arrays.data.inverse_errors, observation.good, strict=True
-    ):
-        values = np.asarray(flat, dtype=np.float64)
-        if arrays.data.bins is not None and name in KINEMATIC:
-            values = np.append(values, np.nan)[np.asarray(arrays.data.bins)]
-        binned.append(np.where(good, values.reshape(size, size), np.nan))
+    chi2 = {}
+    for name, residual, inverse_error in zip(MAP_NAMES, residuals, arrays.data.inverse_errors, strict=True):
         used = np.asarray(inverse_error) > 0
         if np.any(used):
             chi2[name] = float(np.mean(np.asarray(residual, dtype=np.float64)[used] ** 2))
     maps = Maps(*(np.asarray(m, dtype=np.float64) for m in prediction.maps))
-    return maps, Maps(*binned), chi2
+    return maps, on_canvas(seen, problem), chi2

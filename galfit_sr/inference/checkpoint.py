@@ -20,7 +20,7 @@ class Checkpoints:
 
     Attributes:
         folder: of the run.
-        stage: `emulated` or `exact` where a run has both, otherwise empty.
+        stage: `exact` for what goes on from a run with an emulator, otherwise empty.
     """
 
     folder: Path

@@ -159,7 +159,7 @@ def fit(
             **more,
         )
 
-    stage = run(problem, "emulated" if exact else "", announce=announce)
+    stage = run(problem, "", announce=announce)
     correction = None
     if truth is not None:
         if progress is not None:

@@ -19,7 +19,7 @@ from jax.scipy.special import ndtr, ndtri
 from ..devices import devices_for, spread
 from ..emulation.card import Card
 from ..emulation.emulator import Emulator, emulated_scene, super_resolved
-from ..maps import Maps, Observation
+from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel, Prediction
 from ..model.scene import Scene, make_scene
 from ..priors import Prior
@@ -214,3 +214,15 @@ def _full_scene(model: GalaxyModel, observation: Observation) -> Scene:
         fidelity=model.fidelity,
         origin=observation.origin,
     )
+
+
+def on_canvas(flat: Maps, problem: Problem) -> Maps:
+    """Maps as the data see them, (n*n,) from `predict`, back on their pixels: (n, n) float64, NaN where no data are."""
+    observation, bins = problem.observation, problem.arrays.data.bins
+    placed = []
+    for name, plane, good in zip(MAP_NAMES, flat, observation.good, strict=True):
+        values = np.asarray(plane, dtype=np.float64)
+        if bins is not None and name in KINEMATIC:
+            values = np.append(values, np.nan)[np.asarray(bins)]
+        placed.append(np.where(good, values.reshape(good.shape), np.nan))
+    return Maps(*placed)

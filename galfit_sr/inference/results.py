@@ -112,6 +112,18 @@ class Posterior:
         """Kish's effective number of samples; for Markov chains it does not know their autocorrelation."""
         return effective_sample_size(self.weights)
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether its likelihood is that of an emulator, not corrected to full resolution."""
+        return self.emulator is not None and self.correction is None
+
+    @property
+    def predictor(self) -> str:
+        """What gave the maps: `full resolution`, or an emulator's name, with `, corrected` if its posterior was."""
+        if self.emulator is None:
+            return "full resolution"
+        return self.emulator if self.is_emulated else f"{self.emulator}, corrected"
+
     def columns(self) -> dict[str, np.ndarray]:
         """Name -> (n,) values of every parameter of the model, fixed and tied ones included."""
         return complete(self.parameters, self.samples)

@@ -80,6 +80,30 @@ def unwrapped(values: np.ndarray, weights: np.ndarray, period: float) -> np.ndar
     return wrap(values, centre - period / 2, period)
 
 
+def reweighted(weights: np.ndarray, log_volume: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights of nested samples with volumes as they may have been, in place of their expectation (Skilling 2006).
+
+    The volume above each sample is that above the one before times the largest of k uniform numbers, k being the number
+    of live points, which the expected volumes tell. The weight follows the volume and not the shell between two of
+    them, whose scatter would count once more that there are as few samples as there are.
+
+    Args:
+        weights: (n,) of the samples.
+        log_volume: (n,) expected logarithm of the prior volume above the likelihood of each.
+        m: how many sets.
+        rng: of the uniform numbers.
+
+    Returns:
+        (m, n), each row summing to one.
+    """
+    order = np.argsort(-log_volume)
+    scatter = np.expm1(-np.diff(log_volume[order], prepend=0.0))  # one over the live points
+    log_ratio = np.empty((m, len(order)))
+    log_ratio[:, order] = -np.cumsum((rng.exponential(size=(m, len(order))) - 1) * scatter, axis=1)
+    found = weights * np.exp(log_ratio)
+    return found / found.sum(axis=1, keepdims=True)
+
+
 def describe(values: np.ndarray, weights: np.ndarray, circle: tuple[float, float] | None = None) -> Statistics:
     """Statistics of weighted samples.
 

@@ -1,0 +1,174 @@
+"""What an emulator costs and what its correction mends, on a set of mock galaxies: the study behind docs/compare.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from ..files import write_text
+from ..inference.fit import fit
+from ..inference.nested import Nested
+from ..inference.results import Posterior
+from ..maps import Observation
+from ..model.galaxy import GalaxyModel
+from ..observations.mock import MOCK_TRUTH, make_mock
+from .compare import compare
+from .rendering import json_text, text
+
+Progress = Callable[[str, float | None, str], None]
+
+
+class Mock(NamedTuple):
+    """A galaxy of the study.
+
+    Attributes:
+        changes: values that differ from `MOCK_TRUTH`.
+        noise: in units of a survey's.
+    """
+
+    changes: Mapping[str, float]
+    noise: float = 1.0
+
+
+GALAXIES: Mapping[str, Mock] = {
+    "typical": Mock({}),
+    "bulge-dominated": Mock({"log10_bulge_mass": 10.9, "log10_disc1_mass": 10.0, "log10_disc2_mass": 10.1}),
+    "disc-dominated": Mock({"log10_bulge_mass": 9.3, "log10_disc1_mass": 10.3, "log10_disc2_mass": 10.8}),
+    "compact": Mock({"log10_bulge_radius": -0.6, "log10_disc1_radius": -0.1, "log10_disc2_radius": 0.3}),
+    "nearly face-on": Mock({"inclination": 0.25}),
+    "inclined": Mock({"inclination": 1.0}),
+    "low signal": Mock({}, noise=3.0),
+    "high signal": Mock({}, noise=0.5),
+}
+MEAN, WIDTH = 0.1, 0.05
+"""A posterior counts as that of the full resolution if every mean agrees to so many standard deviations and every width
+to this share, beyond three Monte Carlo errors."""
+_ERRORS = 3.0
+
+
+def mock(name: str) -> Observation:
+    """One of `GALAXIES`, the same every time."""
+    changes, noise = GALAXIES[name]
+    seed = 100 + list(GALAXIES).index(name)
+    return make_mock({**MOCK_TRUTH, **changes}, model=GalaxyModel(), noise=noise, seed=seed, name=name)
+
+
+def study(
+    folder: Path,
+    emulators: Sequence[str],
+    *,
+    galaxies: Sequence[str] = tuple(GALAXIES),
+    sampler: Nested | None = None,
+    seed: int = 1,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fits every galaxy at full resolution and with each emulator, without and with the correction, and compares.
+
+    Posteriors are kept in the folder, and a study that was stopped goes on with those that are missing.
+
+    Args:
+        folder: for the posteriors and study.json, made if missing.
+        emulators: names of installed ones.
+        galaxies: which of `GALAXIES`.
+        sampler: settings of all fits.
+        seed: of all fits.
+        progress: called with a phrase, the share that is done (None if unknown) and a few words.
+
+    Returns:
+        the content of study.json: `galaxies`, name -> `reference` and `runs`, predictor -> summary of the comparison
+        with the reference.
+
+    Raises:
+        InputError: an emulator is unknown, or the folder cannot be written.
+    """
+    found: dict[str, Any] = {"sampler": dataclasses.asdict(sampler or Nested()), "seed": seed, "galaxies": {}}
+    for name in galaxies:
+        home = folder / name.replace(" ", "_")
+        again = partial(_kept, home, observation=mock(name), sampler=sampler, seed=seed, progress=progress)
+        reference = again("full resolution")
+        rows = {}
+        for emulator in emulators:
+            checkpoints = home / emulator
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            plain = again(emulator, emulator=emulator, out=checkpoints)
+            # Goes on from the checkpoints of the plain run, whose samples it corrects.
+            corrected = again(f"{emulator}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True)
+            seconds = plain.wall_seconds + sum(
+                spent for part, spent in corrected.timings.items() if part.startswith("exact")
+            )
+            compared = compare(reference, plain, corrected).summary()
+            for label, contrast in compared["contrasts"].items():
+                run = compared["runs"][label]
+                is_plain = run["correction"] is None
+                rows[label] = _row(run, contrast, run["wall_seconds"] if is_plain else seconds)
+        own = {key: getattr(reference, key) for key in ("log_evidence", "log_evidence_error", "n_likelihood_calls")}
+        own |= {"seconds": reference.wall_seconds, "effective_samples": reference.effective_sample_size}
+        found["galaxies"][name] = {"reference": own, "runs": rows}
+        write_text(folder / "study.json", json_text(found))
+    return json.loads(json_text(found))
+
+
+def _kept(folder: Path, label: str, *, observation: Observation, progress: Progress, **how: Any) -> Posterior:
+    """The posterior that the folder holds under this label, fitted if it holds none; arguments as for `fit`."""
+    file = folder / f"{label}.nc"
+    if file.exists():
+        return Posterior.load(file)
+    progress(f"{folder.name}, {label}", None, "")
+    posterior = fit(observation, **how)
+    folder.mkdir(parents=True, exist_ok=True)
+    posterior.save(file)
+    return posterior
+
+
+def _row(run: Mapping[str, Any], contrast: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What is kept of a comparison: largest departures of the free parameters, and which of them are too large."""
+    free = {name: row for name, row in contrast["quantities"].items() if row["free"]}
+    shift = max(free.values(), key=lambda row: abs(row["shift"]["value"]))["shift"]
+    width = max(free.values(), key=lambda row: abs(row["width_ratio"]["value"] - 1))["width_ratio"]
+    outside = [
+        name
+        for name, row in free.items()
+        if abs(row["shift"]["value"]) > MEAN + _ERRORS * row["shift"]["error"]
+        or abs(row["width_ratio"]["value"] - 1) > WIDTH + _ERRORS * row["width_ratio"]["error"]
+    ]
+    return {
+        "converged": run["converged"],
+        "correction": run["correction"],
+        "largest_shift": shift,
+        "largest_width_ratio": width,
+        "outside": outside,
+        "log_evidence_difference": contrast["log_evidence_difference"],
+        "log_evidence_difference_error": contrast["log_evidence_difference_error"],
+        "n_likelihood_calls": run["n_likelihood_calls"],
+        "effective_samples": run["effective_sample_size"],
+        "seconds": seconds,
+    }
+
+
+def study_text(found: Mapping[str, Any]) -> str:
+    """The study as a table for people."""
+    table = Table(
+        "galaxy", "predictor", "seconds", "shift", "width", "outside", "ln Z difference", "k-hat", "certified"
+    )
+    for name, galaxy in found["galaxies"].items():
+        table.add_row(name, "full resolution", f"{galaxy['reference']['seconds']:.0f}", *[""] * 6)
+        for label, row in galaxy["runs"].items():
+            correction = row["correction"]
+            table.add_row(
+                "",
+                label,
+                f"{row['seconds']:.0f}",
+                f"{row['largest_shift']['value']:+.2f}",
+                f"{row['largest_width_ratio']['value']:.2f}",
+                str(len(row["outside"])),
+                f"{row['log_evidence_difference']:+.2f} ± {row['log_evidence_difference_error']:.2f}",
+                "" if correction is None else f"{correction['khat']:.2f}",
+                "" if correction is None else f"{correction['method']}{'' if correction['certified'] else ', no'}",
+            )
+    return text(table, 140)
