@@ -1,0 +1,136 @@
+"""A fit with an emulator, made exact: by weights where the emulator is good, by sampling on where it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from galfit_sr.emulation.card import Card
+from galfit_sr.emulation.emulator import Emulator, Estimate, Inputs
+from galfit_sr.emulation.recipe import Recipe
+from galfit_sr.errors import InputError
+from galfit_sr.inference.checkpoint import Checkpoints
+from galfit_sr.inference.diagnosis import uncertified
+from galfit_sr.inference.fit import fit
+from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.results import Posterior
+from galfit_sr.maps import Maps
+from galfit_sr.model.galaxy import GalaxyModel
+from galfit_sr.model.grid import Canvas
+from galfit_sr.model.scene import make_scene
+from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
+from galfit_sr.parameters import default_parameters
+
+RECIPE = Recipe(low=Canvas(8, 5.0), high=Canvas(16, 2.5), fidelity="point")
+MODEL = GalaxyModel(canvas=RECIPE.high, fidelity="point")
+OBSERVATION = make_mock(MOCK_TRUTH, model=MODEL, fibres=0, seed=3)
+SETTINGS = Nested(nlive=150, walks=60)
+# What pixels of 2.5 arcsec do not tell is fixed: its posterior would be known too badly to be compared.
+PARAMETERS = default_parameters()
+for fixed in ("log10_bulge_radius", "bulge_slope", "log10_halo_fraction", "halo_concentration", "ml_bulge"):
+    PARAMETERS = PARAMETERS.replace(fixed, value=MOCK_TRUTH[fixed])
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrong:
+    """The full-resolution model with velocities that are wrong by a factor."""
+
+    factor: float
+
+    def __call__(self, scene, inputs: Inputs) -> Estimate:
+        maps = MODEL(inputs.values, scene).maps
+        maps = maps._replace(velocity=self.factor * maps.velocity)
+        return Estimate(maps, Maps(*(0.0 * m for m in maps)))
+
+
+def scene_of(observation):
+    return make_scene(
+        RECIPE.high, observation.redshift, observation.psf_photometry, observation.psf_kinematics, fidelity="point"
+    )
+
+
+def emulator(factor: float) -> Emulator:
+    return Emulator(Card(f"wrong by {factor}", "The model, nearly.", RECIPE), Wrong(factor), scene_of)
+
+
+def fitted(**how) -> Posterior:
+    return fit(OBSERVATION, sampler=SETTINGS, parameters=PARAMETERS, seed=1, **how)
+
+
+@pytest.fixture(scope="module")
+def full() -> Posterior:
+    return fitted(model=MODEL)
+
+
+@pytest.fixture(scope="module", params=[1.002, 1.3], ids=["good", "bad"])
+def case(request, tmp_path_factory):
+    """Factor, plain and corrected posterior, and the folder of the checkpoints that the second went on from."""
+    folder = tmp_path_factory.mktemp("run")
+    how = {"emulator": emulator(request.param), "out": folder}
+    return request.param, fitted(**how), fitted(**how, model=MODEL, exact=True, resume=True), folder
+
+
+@pytest.mark.slow
+def test_corrected_posterior_is_that_of_the_model(full, case):
+    factor, plain, corrected, _ = case
+    error = np.hypot(full.log_evidence_error, corrected.log_evidence_error)
+    assert abs(corrected.log_evidence - full.log_evidence) < 3 * error
+    assert corrected.converged
+    assert corrected.correction["certified"]
+    assert corrected.correction["method"] == ("re-weighted" if factor < 1.1 else "re-partitioned")
+    assert corrected.correction["emulated_log_evidence"] == plain.log_evidence
+    assert corrected.predictor == f"{plain.emulator}, corrected"
+    assert not uncertified(corrected)
+    mine, theirs = corrected.summary(), full.summary()
+    sizes = 1 / corrected.effective_sample_size + 1 / full.effective_sample_size
+    for name, row in theirs.items():
+        # Walks leave samples alike: seeds scatter 1.3 times as much as their effective number says.
+        allowed = 4 * 1.3 * np.sqrt(sizes) * max(row["std"], mine[name]["std"])
+        assert abs(mine[name]["mean"] - row["mean"]) < allowed, name
+
+
+@pytest.mark.slow
+def test_uncorrected_posterior_is_not(full, case):
+    factor, plain, _, _ = case
+    assert plain.correction is None
+    assert plain.is_emulated
+    off = abs(plain.log_evidence - full.log_evidence)
+    error = np.hypot(full.log_evidence_error, plain.log_evidence_error)
+    assert (off > 10 * error) == (factor > 1.1)
+
+
+@pytest.mark.slow
+def test_exact_likelihoods_and_time_are_counted(case):
+    factor, plain, corrected, folder = case
+    record = corrected.correction
+    assert corrected.n_likelihood_calls == plain.n_likelihood_calls + record["exact_calls"]
+    assert "exact likelihoods" in corrected.timings
+    sampled_on = "exact nested sampling" in corrected.timings
+    assert sampled_on == (factor > 1.1)
+    assert Checkpoints(folder, "exact").sampler.exists() == sampled_on
+
+
+@pytest.mark.slow
+def test_correction_is_kept_with_the_posterior(case, tmp_path):
+    corrected = case[2]
+    corrected.save(tmp_path / "posterior.nc")
+    stored = Posterior.load(tmp_path / "posterior.nc")
+    assert stored.correction == corrected.correction
+    assert json.dumps(stored.correction)
+    np.testing.assert_array_equal(stored.log_weights, corrected.log_weights)
+
+
+@pytest.mark.slow
+def test_resumed_correction_is_the_same(case):
+    factor, _, corrected, folder = case
+    again = fitted(emulator=emulator(factor), out=folder, model=MODEL, exact=True, resume=True)
+    np.testing.assert_allclose(again.samples, corrected.samples)
+    assert again.log_evidence == corrected.log_evidence
+
+
+def test_nothing_to_correct():
+    with pytest.raises(InputError, match="name the emulator"):
+        fit(OBSERVATION, exact=True)
