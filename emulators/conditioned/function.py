@@ -75,7 +75,7 @@ class ExactCentre:
         """Maps (s n, s n) and their errors from those on (n, n)."""
         n, window = inputs.maps.brightness.shape[0], self.centre.canvas.size
         scene, size = inputs.scene, self.scale * inputs.maps.brightness.shape[0]
-        expanded = _expanded(inputs.maps, weights.variances)
+        expanded = _expanded(inputs.maps, jnp.asarray(weights.variances))
         around = jnp.einsum("yi,xj,mij->myx", _cubic(n, self.scale), _cubic(n, self.scale), jnp.stack(expanded))
 
         origin = (scene.origin + 0.5) * self.scale - 0.5

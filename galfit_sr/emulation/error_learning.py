@@ -64,7 +64,7 @@ def learn_error(
     parts = [_local(examples.low[rows], examples.context[rows]) for rows in batches(count, _BATCH)]
     local, local_scaling = _scaled(np.concatenate([np.asarray(part) for part in parts])[:count])
     context, context_scaling = _scaled(examples.context)
-    clipped = np.asarray(clipped_off(examples.low, ranges))
+    clipped = np.asarray(clipped_off(jnp.asarray(examples.low), jnp.asarray(ranges)))
     blocks = residual.reshape(count, size, network.scale, size, network.scale, -1)
     state = _begin(network, residual, count, seed)
     drawn = np.cumsum(_shares(examples.context, size))
