@@ -1,85 +1,107 @@
-"""How good the `conditioned` emulator is, and how much of its error's scale to count; writes its card.
+"""Learns the error of the `conditioned` emulator and measures how good both are; writes its bundle.
 
     python studies/conditioned.py [TRAINING VALIDATION]
 
 The galaxies are those that a training on so many is judged by (default: 2048 and 1024), to compare like with like. The
 card says what was found: errors on galaxies of the prior and outside of it, and for other point spread functions.
-`ERROR` in emulators/conditioned/__init__.py is what this prints first.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from galfit_sr.emulation.bundle import save_bundle
+from galfit_sr.emulation.calibration import calibration
 from galfit_sr.emulation.card import Card
 from galfit_sr.emulation.emulator import Inputs
+from galfit_sr.emulation.error import ErrorNetwork
+from galfit_sr.emulation.error_learning import learn_error
 from galfit_sr.emulation.examples import Examples, as_examples
-from galfit_sr.emulation.learning import TYPICAL_NOISE
 from galfit_sr.emulation.measures import measures, outside_box
+from galfit_sr.emulation.network import Weights, blank
 from galfit_sr.emulation.pairs import Pairs, galaxies, make_pairs, split, training_prior
 from galfit_sr.emulation.recipe import Recipe
-from galfit_sr.emulation.scale_free import Amplitudes, to_scale_free
-from galfit_sr.files import write_text
-from galfit_sr.maps import MAP_NAMES, Maps, Observation
+from galfit_sr.emulation.scale_free import Amplitudes, to_scale_free, without_zero
+from galfit_sr.maps import Maps, Observation
 from galfit_sr.model.scene import make_scene
 from galfit_sr.psf import GaussianPSF
-from galfit_sr_emulators.conditioned import FUNCTION, optics
+from galfit_sr_emulators.conditioned import FUNCTION, SCALE, optics
 
+Drawn = tuple[np.ndarray, np.ndarray]
 FWHM = {"photometry": (1.0, 3.0), "kinematics": (1.5, 3.0)}
 OTHER_PSFS = ((1.0, 1.5), (2.5, 2.5), (3.0, 3.0))
-_ONE_SIGMA = 0.6827
-CARD = Path(__file__).parents[1] / "emulators" / "conditioned" / "card.json"
+FOLDER = Path(__file__).parents[1] / "emulators" / "conditioned"
+UNSEEN = 2**40
+LEARNT_FROM, CHUNK = 4096, 1024
+# Nothing is clipped.
+RANGES = np.array([[-np.inf] * 4, [np.inf] * 4], np.float32)
 
 
-def emulated(recipe: Recipe, pairs: Pairs) -> tuple[Maps, Maps]:
-    """Maps and errors (n, N, N) that the emulator gives for the galaxies of some pairs of one redshift."""
+def emulated(recipe: Recipe, pairs: Pairs, error: Any) -> tuple[Maps, Maps]:
+    """Maps and errors (n, N, N) that the emulator gives for pairs of one redshift; `error` has its error's weights."""
     (redshift,) = set(pairs.redshift.tolist())
-    blank = np.ones((recipe.high.size,) * 2)
+    empty = np.ones((recipe.high.size,) * 2)
     look = Observation(
         "any",
         redshift,
         recipe.high.pixel_scale,
         recipe.psf_photometry,
         recipe.psf_kinematics,
-        Maps(*4 * (blank,)),
-        Maps(*4 * (blank,)),
-        Maps(*4 * (blank > 0,)),
+        Maps(*4 * (empty,)),
+        Maps(*4 * (empty,)),
+        Maps(*4 * (empty > 0,)),
     )
-    weights, scene = optics(look), make_scene(recipe.low, redshift)
+    weights, scene = optics(error, look), make_scene(recipe.low, redshift)
     parameters = training_prior().parameters
 
     def one(theta: jax.Array, low: Maps) -> tuple[Maps, Maps]:
         return FUNCTION(weights, Inputs(low, parameters.complete(theta), scene))
 
     run = jax.jit(lambda theta, low: jax.lax.map(lambda both: one(*both), (theta, low), batch_size=32))
-    maps, error = run(jnp.asarray(pairs.theta), Maps(*map(jnp.asarray, pairs.low)))
-    return Maps(*map(np.asarray, maps)), Maps(*map(np.asarray, error))
+    maps, errors = run(jnp.asarray(pairs.theta), Maps(*map(jnp.asarray, pairs.low)))
+    return Maps(*map(np.asarray, maps)), Maps(*map(np.asarray, errors))
 
 
-def residual(maps: Maps, examples: Examples) -> np.ndarray:
-    """Scale-free errors, as `measures` takes them."""
-    unit = Amplitudes(*(np.asarray(a)[:, None, None] for a in examples.unit))
-    return np.asarray(to_scale_free(maps, unit)) - examples.high
-
-
-def measured(recipe: Recipe, theta: np.ndarray, redshift: np.ndarray) -> tuple[dict, list[float]]:
-    """Measures for a card, and per map the 68 % quantile of errors in units of their scale, where either matters."""
-    pairs = make_pairs(recipe, theta, redshift)
-    maps, error = emulated(recipe, pairs)
-    ratios = []
-    for a, b, scale, typical in zip(maps, pairs.high, error, TYPICAL_NOISE, strict=True):
-        off = np.abs(a - b)
-        counts = (np.maximum(off, scale) > typical / 20) & (scale > 0)
-        ratios.append(float(np.quantile(off[counts] / scale[counts], _ONE_SIGMA)))
+def compared(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[np.ndarray, np.ndarray, Examples]:
+    """Residuals and errors (n, N, N, 4), scale-free, of galaxies, and their examples."""
+    pairs = make_pairs(recipe, *drawn)
+    maps, errors = emulated(recipe, pairs, error)
     examples = as_examples(recipe, pairs)
-    return measures(residual(maps, examples), examples, recipe), ratios
+    unit = Amplitudes(*(np.asarray(a)[:, None, None] for a in examples.unit))
+    residual = np.asarray(to_scale_free(maps, unit)) - examples.high
+    return residual, np.asarray(to_scale_free(errors, without_zero(unit))), examples
+
+
+def learnt(recipe: Recipe) -> Any:
+    """The error's weights, from galaxies of the prior that nothing is judged by."""
+    nothing = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), blank(ErrorNetwork(SCALE)))
+    parts = []
+    for start in range(0, LEARNT_FROM, CHUNK):
+        residual, _, examples = compared(recipe, unseen(recipe, start, CHUNK), nothing)
+        parts.append((residual, examples._replace(high=residual[:, :0])))
+    residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return learn_error(residual, examples, RANGES, 0, lambda *_: None)
+
+
+def unseen(recipe: Recipe, start: int, count: int) -> Drawn:
+    """Galaxies of the prior, of a design without end."""
+    indices = UNSEEN + start + np.arange(count)
+    return galaxies(dataclasses.replace(recipe, draws="prior"), indices, UNSEEN + start + count)
+
+
+def measured(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measures and calibration for a card."""
+    residual, errors, examples = compared(recipe, drawn, error)
+    return measures(residual, examples, recipe), calibration(residual, errors, examples, recipe)
 
 
 def main(training: int, validation: int) -> None:
@@ -87,21 +109,25 @@ def main(training: int, validation: int) -> None:
     jax.config.update("jax_enable_x64", False)
     began = time.monotonic()
     recipe, total = Recipe(), training + validation
+    error = learnt(recipe)
+    print("learnt", round(time.monotonic() - began), "s", flush=True)
     drawn = galaxies(recipe, split(recipe, total, validation).validation, total)
-    inside, ratios = measured(recipe, *drawn)
-    print("error in units of its scale:", dict(zip(MAP_NAMES, np.round(ratios, 3), strict=True)), flush=True)
-    held_out = {"inside": inside, "outside": measured(*outside_box(recipe, validation))[0]}
+    held_out = {"inside": measured(recipe, drawn, error)[0]}
+    outside_recipe, *far = outside_box(recipe, validation)
+    held_out["outside"], _ = measured(outside_recipe, (far[0], far[1]), error)
+    held_out["calibration"] = measured(recipe, unseen(recipe, LEARNT_FROM, validation), error)[1]
     for photometry, kinematics in OTHER_PSFS:
         other = dataclasses.replace(
             recipe, psf_photometry=GaussianPSF(photometry), psf_kinematics=GaussianPSF(kinematics)
         )
-        some = (column[: validation // 2] for column in drawn)
-        held_out[f"fwhm {photometry} and {kinematics} arcsec"] = measured(other, *some)[0]
+        name = f"fwhm {photometry} and {kinematics} arcsec"
+        some = (drawn[0][: validation // 2], drawn[1][: validation // 2])
+        held_out[name], held_out[f"calibration, {name}"] = measured(other, some, error)
     for name, found in held_out.items():
-        print(name, found["noise"], "L1", found["l1"], flush=True)
+        print(name, json.dumps(found), flush=True)
     card = Card(
         "conditioned",
-        "The model itself within 8 arcsec of the centre, an expansion in the PSF outside; nothing is learnt.",
+        "The model itself within 8 arcsec of the centre, an expansion in the PSF outside; only the error is learnt.",
         recipe,
         fwhm=FWHM,
         held_out=held_out,
@@ -111,7 +137,7 @@ def main(training: int, validation: int) -> None:
             " their maps, at brightnesses that no survey reaches, are wrong by more than the noise.",
         ),
     )
-    write_text(CARD, card.to_json())
+    save_bundle(FOLDER, card, Weights({}, RANGES, error))
 
 
 if __name__ == "__main__":

@@ -17,21 +17,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from galfit_sr.emulation.emulator import Estimate, Inputs
+from galfit_sr.emulation.network import learnt_error
+from galfit_sr.emulation.scale_free import amplitudes, context, from_scale_free, to_scale_free, without_zero
 from galfit_sr.maps import Maps
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.kernel import Kernel
 from galfit_sr.model.scene import Scene
 
 _COLDEST = 1e-4
-_LEAST = 1e-4
-"""Error that interpolation leaves where the point spread function changes nothing [dex, or relative]."""
 _LN10 = math.log(10)
 
 
@@ -41,13 +42,15 @@ class Optics(NamedTuple):
     Attributes:
         photometry, kinematics: kernels of the window.
         variances: (2,) of both, that of the pixel included, along one axis [squares of low-resolution pixels].
-        error: (4,) how much of the expansion's own scale of error each map shows, see `_expanded`.
+        growth: (2,) how many times those of the default point spread functions they are.
+        error: state of the `ErrorNetwork`, learnt with the default point spread functions.
     """
 
     photometry: Kernel
     kinematics: Kernel
     variances: jax.Array | np.ndarray
-    error: jax.Array | np.ndarray
+    growth: jax.Array | np.ndarray
+    error: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +67,15 @@ class ExactCentre:
     scale: int
     blend: float = 3.0
 
+    def build(self, rngs: nnx.Rngs) -> nnx.Module:
+        """A module without weights: nothing is learnt but the error, which a bundle holds beside it."""
+        return nnx.Module()
+
     def __call__(self, weights: Optics, inputs: Inputs) -> Estimate:
         """Maps (s n, s n) and their errors from those on (n, n)."""
         n, window = inputs.maps.brightness.shape[0], self.centre.canvas.size
         scene, size = inputs.scene, self.scale * inputs.maps.brightness.shape[0]
-        expanded, error = _expanded(inputs.maps, weights)
+        expanded = _expanded(inputs.maps, jnp.asarray(weights.variances))
         around = jnp.einsum("yi,xj,mij->myx", _cubic(n, self.scale), _cubic(n, self.scale), jnp.stack(expanded))
 
         origin = (scene.origin + 0.5) * self.scale - 0.5
@@ -86,8 +93,15 @@ class ExactCentre:
         share = self._share(x[None, :] ** 2 + y[:, None] ** 2)[None]
         inside = jnp.einsum("yi,xj,mij->myx", rows, columns, exact)
         maps = share * inside + (1 - share) * around
-        coarse = jnp.repeat(jnp.repeat(jnp.stack(error), self.scale, axis=1), self.scale, axis=2)
-        return Estimate(Maps(*maps), Maps(*((1 - share) * coarse)))
+        return Estimate(Maps(*maps), self._error(weights, inputs))
+
+    def _error(self, weights: Optics, inputs: Inputs) -> Maps:
+        """Learnt; in proportion to the variances of the point spread functions, as what an expansion leaves out."""
+        unit = amplitudes(inputs.values, inputs.scene)
+        low, facts = to_scale_free(inputs.maps, unit), context(inputs.values, inputs.scene)
+        learnt = from_scale_free(learnt_error(weights.error, low[None], facts[None], self.scale)[0], without_zero(unit))
+        sharp, blurred = weights.growth
+        return Maps(*(g * e for g, e in zip((sharp, blurred, blurred, sharp), learnt, strict=True)))
 
     def _share(self, squared: jax.Array) -> jax.Array:
         """Of the window's maps in the result, at a squared distance from the centre: 1 inside, smoothly to 0."""
@@ -96,8 +110,8 @@ class ExactCentre:
         return t * t * (3 - 2 * t)
 
 
-def _expanded(maps: Maps, optics: Optics) -> tuple[Maps, Maps]:
-    """Coarse maps through the point spread functions, and the scale of what the next order would add."""
+def _expanded(maps: Maps, variances: jax.Array) -> Maps:
+    """Coarse maps through the point spread functions; variances as in `Optics`."""
     n = maps.brightness.shape[0]
     slope, curvature = (jnp.asarray(m, maps.brightness.dtype) for m in _differences(n))
 
@@ -111,7 +125,7 @@ def _expanded(maps: Maps, optics: Optics) -> tuple[Maps, Maps]:
     of_light, of_velocity = gradient(b), gradient(velocity)
     steepness = jnp.sum(of_light**2, axis=0)
     bend = laplacian(b)
-    sharp, blurred = optics.variances
+    sharp, blurred = variances
 
     def carried(f: jax.Array, of_f: jax.Array) -> jax.Array:
         return jnp.sum(of_light * of_f, axis=0) + laplacian(f) / 2
@@ -122,22 +136,12 @@ def _expanded(maps: Maps, optics: Optics) -> tuple[Maps, Maps]:
         blurred * (jnp.sum(of_velocity**2, axis=0) + carried(squared, gradient(squared))),
         sharp * carried(ml, gradient(ml)),
     )
-    through = Maps(
+    return Maps(
         maps.brightness + steps.brightness,
         velocity + steps.velocity,
         jnp.sqrt(jnp.maximum(squared + steps.dispersion, _COLDEST)),
         ml + steps.ml,
     )
-    order = jnp.abs(bend) + steepness
-    moved = steps._replace(dispersion=through.dispersion - maps.dispersion)
-    motion = jnp.sqrt(velocity**2 + squared)
-    least = Maps(jnp.ones_like(b), motion, motion, ml)
-    variances = (sharp, blurred, blurred, sharp)
-    error = (
-        k * (v * order * jnp.abs(m) + _LEAST * unit)
-        for k, v, m, unit in zip(optics.error, variances, moved, least, strict=True)
-    )
-    return through, Maps(*error)
 
 
 @lru_cache

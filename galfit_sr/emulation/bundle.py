@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..files import write_bytes, write_text
 from .card import Card, read_card
 from .emulator import Emulator
+from .error import ErrorNetwork
 from .network import Network, NetworkFunction, Weights, blank
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -64,7 +65,7 @@ def load_bundle(folder: Path, network: Network) -> Emulator:
         tensors = load(content)
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    return Emulator(card, NetworkFunction(network), _nested(tensors, network, folder))
+    return Emulator(card, NetworkFunction(network), _nested(tensors, network, card.recipe.scale, folder))
 
 
 def load_packaged(package: str, network: Network) -> Emulator:
@@ -95,15 +96,17 @@ def _flat(tree: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[str,
             yield ".".join(here), value
 
 
-def _nested(tensors: Mapping[str, np.ndarray], network: Network, folder: Path) -> Weights:
-    wanted = {name: tuple(a.shape) for name, a in _flat({"network": blank(network)}, ())} | {"ranges": (2, 4)}
+def _nested(tensors: Mapping[str, np.ndarray], network: Network, scale: int, folder: Path) -> Weights:
+    blanks = {"network": blank(network), "error": blank(ErrorNetwork(scale))}
+    wanted = {name: tuple(a.shape) for name, a in _flat(blanks, ())} | {"ranges": (2, 4)}
     for name, shape in wanted.items():
         found = tensors[name].shape if name in tensors else "nothing"
         if found != shape:
             raise InputError(f"{folder / WEIGHTS} has {found} for {name!r}; {network} needs an array of shape {shape}")
-    if "error" not in tensors or len(tensors) != len(wanted) + 1:
-        raise InputError(f"{folder / WEIGHTS} holds {len(tensors)} arrays; {network} needs {len(wanted) + 1}")
-    return Weights(_filled(blank(network), tensors, "network"), tensors["ranges"], tensors["error"])
+    if len(tensors) != len(wanted):
+        raise InputError(f"{folder / WEIGHTS} holds {len(tensors)} arrays; {network} needs {len(wanted)}")
+    filled = {name: _filled(tree, tensors, name) for name, tree in blanks.items()}
+    return Weights(ranges=tensors["ranges"], **filled)
 
 
 def _filled(tree: Mapping[Any, Any], tensors: Mapping[str, np.ndarray], path: str) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""How good a network is: its errors on galaxies that it did not learn from, in several units, and as a series.
+"""How good a network is: its errors on galaxies that it did not learn from, in several units.
 
 Two units: those of the publications that networks come from, maps scaled to [0, 1] by the data's own ranges; and those
 that matter to a posterior, the noise that maps of a survey have. Errors peak at the centre, so the pixels within 2
@@ -13,13 +13,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..maps import MAP_NAMES, MAP_UNITS
 from .examples import Examples, as_examples
 from .learning import TYPICAL_NOISE, batches
-from .network import Network, Weights, chebyshev_in_distance, predict, restored
+from .network import Network, Weights, predict, restored
 from .pairs import galaxies, make_pairs, training_prior
 from .recipe import Recipe
 
@@ -30,7 +29,6 @@ _MOVED = {
     "inclination": ((0.1, math.pi / 3), (math.pi / 3, math.radians(75))),
     **{f"log10_{star}_radius": ((-2.0, 1.5), (-2.0, 2.0)) for star in ("bulge", "disc1", "disc2")},
 }
-_BINS, _DEGREE = 48, 7
 
 
 def outside(recipe: Recipe, count: int) -> Examples:
@@ -93,7 +91,7 @@ def measures(residual: np.ndarray, examples: Examples, recipe: Recipe) -> dict[s
         absolute error of a pixel. `whole` is of all pixels, `centre` of those within 2 arcsec of the galaxy's centre.
         What is not finite is left out.
     """
-    near = _near_centre(examples, recipe)
+    near = distance_from_centre(examples, recipe) < CENTRE
     finite = np.isfinite(residual).all(axis=-1)
     regions = {"whole": finite, "centre": finite & near}
     squared = {region: np.zeros(len(residual)) for region in regions}
@@ -107,19 +105,19 @@ def measures(residual: np.ndarray, examples: Examples, recipe: Recipe) -> dict[s
         maps[name] = {"unit": MAP_UNITS[name]}
         for region, chosen in regions.items():
             median, high = np.percentile(absolute[chosen], (50, 99))
-            maps[name][region] = {"median": _rounded(median), "p99": _rounded(high)}
+            maps[name][region] = {"median": rounded(median), "p99": rounded(high)}
             squared[region] += np.sum((absolute / typical) ** 2, axis=(1, 2), where=chosen, dtype=np.float64)
     noise = {}
     for region, chosen in regions.items():
         pixels = chosen.sum(axis=(1, 2))
         rms = np.sqrt(squared[region][pixels > 0] / (len(MAP_NAMES) * pixels[pixels > 0]))
         median, high = np.percentile(rms, (50, 90))
-        noise[region] = {"median": _rounded(median), "p90": _rounded(high)}
+        noise[region] = {"median": rounded(median), "p90": rounded(high)}
     not_finite = int(residual.size - np.isfinite(residual).sum())
     return {
         "galaxies": len(residual),
         "not_finite": not_finite,
-        "l1": _rounded(sum(l1) / len(l1)),
+        "l1": rounded(sum(l1) / len(l1)),
         "noise": noise,
         "maps": maps,
     }
@@ -132,40 +130,13 @@ def _physical(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([ones, velocity, velocity, ml]), np.stack([brightness, zeros, zeros, zeros])
 
 
-def _near_centre(examples: Examples, recipe: Recipe) -> np.ndarray:
-    """(n, N, N) whether a pixel's centre is within `CENTRE` of the galaxy's."""
+def distance_from_centre(examples: Examples, recipe: Recipe) -> np.ndarray:
+    """(n, N, N) arcsec from the galaxy's centre to the pixels' centres."""
     pixels = (np.arange(recipe.high.size) + 0.5) * recipe.high.pixel_scale
     x, y = (pixels - (place[:, None] + 0.5) * recipe.low.pixel_scale for place in examples.context[:, :2].T)
-    return x[:, None, :] ** 2 + y[:, :, None] ** 2 < CENTRE**2
+    return np.hypot(x[:, None, :], y[:, :, None])
 
 
-def _rounded(number: float) -> float:
+def rounded(number: float) -> float:
+    """To four digits."""
     return float(f"{number:.4g}")
-
-
-def error_series(residual: np.ndarray, examples: Examples) -> np.ndarray:
-    """(4, k) natural logarithm of the rms error per map, see `network.Weights`.
-
-    The rms is over all examples, in bins of the distance from the centre.
-
-    Args:
-        residual: (n, N, N, 4) from `residuals`; low pixels in which something is not finite are left out.
-        examples: of which.
-    """
-    n, size = examples.low.shape[:2]
-    x, y = (np.arange(size) - place[:, None] for place in examples.context[:, :2].T)
-    distance = x[:, None, :] ** 2 + y[:, :, None] ** 2
-    place = np.asarray(chebyshev_in_distance(jnp.asarray(distance), size, 2))[..., 1]
-    bins = np.minimum(((place + 1) * (_BINS / 2)).astype(int), _BINS - 1).ravel()
-    blocks = residual.reshape(n, size, -1, size, residual.shape[1] // size, len(MAP_NAMES))
-    square = np.einsum("nyaxbm,nyaxbm->nyxm", blocks, blocks) / (blocks.shape[2] * blocks.shape[4])
-    square = square.reshape(-1, len(MAP_NAMES))
-    finite = np.isfinite(square).all(axis=-1)
-    pixels = np.bincount(bins[finite], minlength=_BINS)
-    sums = np.stack([np.bincount(bins[finite], column[finite], _BINS) for column in square.T], axis=-1)
-    middles = (np.arange(_BINS) + 0.5) * (2 / _BINS) - 1
-    logarithm = 0.5 * np.log(sums[pixels > 0] / pixels[pixels > 0, None] + _LEAST)
-    return np.polynomial.chebyshev.chebfit(middles[pixels > 0], logarithm, _DEGREE).T.astype(np.float32)
-
-
-_LEAST = 1e-16

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from .emulator import Estimate, Inputs
-from .scale_free import amplitudes, context, from_scale_free, to_scale_free
+from .error import ErrorNetwork, local_features
+from .scale_free import amplitudes, context, from_scale_free, to_scale_free, without_zero
+from .upsampling import depth_to_space
 
 
 class Network(Protocol):
@@ -33,8 +34,7 @@ class Weights(NamedTuple):
     Attributes:
         network: state of the module, nested dictionaries of arrays.
         ranges: (2, 4) least and greatest scale-free value per map that become 0 and 1.
-        error: (4, k) natural logarithm of the error per map, in scale-free units, as Chebyshev series in the distance
-            from the galaxy's centre (see `error_maps`).
+        error: state of the `ErrorNetwork`, likewise.
     """
 
     network: Any
@@ -54,10 +54,9 @@ class NetworkFunction:
         facts = context(inputs.values, inputs.scene)
         low = to_scale_free(inputs.maps, unit)
         high = predict(self.network, weights.network, weights.ranges, low[None], facts[None])[0]
-        size = low.shape[0]
         maps = from_scale_free(restored(high, weights.ranges), unit)
-        error = error_maps(weights.error, facts, size, high.shape[0] // size)
-        return Estimate(maps, from_scale_free(error, unit._replace(brightness=jnp.zeros_like(unit.brightness))))
+        error = estimate_error(weights, low[None], facts[None], high.shape[0] // low.shape[0])[0]
+        return Estimate(maps, from_scale_free(error, without_zero(unit)))
 
 
 def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, context: jax.Array) -> jax.Array:
@@ -73,6 +72,33 @@ def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, c
         (b, N, N, 4).
     """
     return nnx.merge(structure(network), nnx.State(weights))(normalised(low, ranges), context)
+
+
+def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
+    """One standard deviation of a network's maps, in scale-free units.
+
+    Args:
+        weights: of the network.
+        low: (b, n, n, 4) scale-free.
+        context: (b, c).
+        scale: pixels of the maps along a side of a low one.
+
+    Returns:
+        (b, scale n, scale n, 4).
+    """
+    unseen = jnp.tile(clipped_off(low, weights.ranges), scale**2)
+    return learnt_error(weights.error, low, context, scale) + depth_to_space(unseen, scale)
+
+
+def learnt_error(weights: Any, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
+    """What the `ErrorNetwork` of some weights makes of galaxies; arguments and result as for `estimate_error`."""
+    module = nnx.merge(structure(ErrorNetwork(scale)), nnx.State(weights))
+    return depth_to_space(module(jax.vmap(local_features)(low, context), context[:, None, None]), scale)
+
+
+def clipped_off(scale_free: jax.Array, ranges: jax.Array) -> jax.Array:
+    """(..., 4) how far scale-free maps reach beyond `ranges`, which a network does not see (see `normalised`)."""
+    return jnp.abs(scale_free - jnp.clip(scale_free, *_for_each_map(ranges, scale_free.ndim)))
 
 
 @lru_cache
@@ -112,38 +138,3 @@ def restored(maps: jax.Array, ranges: jax.Array) -> jax.Array:
 
 def _for_each_map(ranges: jax.Array, dimensions: int) -> jax.Array:
     return ranges.reshape(2, *[1] * (dimensions - 1), -1)
-
-
-def error_maps(error: jax.Array, facts: jax.Array, size: int, scale: int) -> jax.Array:
-    """(scale size, scale size, 4) one standard deviation of each map, scale-free, constant in every low pixel.
-
-    Args:
-        error: (4, k) Chebyshev coefficients of its logarithm.
-        facts: (c,) `context`, whose first two entries are the centre.
-        size: pixels of the low resolution along a side.
-        scale: pixels of the maps along a side of one of them.
-    """
-    x, y = (jnp.arange(size, dtype=facts.dtype) - facts[i] for i in (0, 1))
-    series = chebyshev_in_distance(x[None, :] ** 2 + y[:, None] ** 2, size, error.shape[1])
-    coarse = jnp.exp(jnp.einsum("yxk,mk->yxm", series, error))
-    return jnp.repeat(jnp.repeat(coarse, scale, axis=0), scale, axis=1)
-
-
-def chebyshev_in_distance(squared: jax.Array, size: int, count: int) -> jax.Array:
-    """Chebyshev polynomials (..., count) in the logarithm of the distance from the centre.
-
-    Args:
-        squared: (...) square of the distance, in pixels of the low resolution.
-        size: of those along a side; beyond a distance of three quarters of it the polynomials stay constant.
-        count: how many.
-    """
-    t = 2 * jnp.log1p(squared / _CORE**2) / np.log1p((_REACH * size / _CORE) ** 2) - 1
-    t = jnp.minimum(t, 1.0)
-    polynomials = [jnp.ones_like(t), t]
-    while len(polynomials) < count:
-        polynomials.append(2 * t * polynomials[-1] - polynomials[-2])
-    return jnp.stack(polynomials[:count], axis=-1)
-
-
-_CORE = 0.5
-_REACH = 0.75

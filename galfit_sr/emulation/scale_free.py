@@ -83,6 +83,11 @@ def from_scale_free(stacked: jax.Array, unit: Amplitudes) -> Maps:
     return Maps(brightness + unit.brightness, velocity * unit.velocity, dispersion * unit.velocity, ml * unit.ml)
 
 
+def without_zero(unit: Amplitudes) -> Amplitudes:
+    """The amplitudes that differences of maps, such as errors, have: a logarithm's zero is of no account there."""
+    return unit._replace(brightness=0.0 * unit.brightness)
+
+
 def context(values: Values, scene: Scene) -> jax.Array:
     """(len(CONTEXT),) everything a network can know of a galaxy beyond its maps, see `CONTEXT`.
 

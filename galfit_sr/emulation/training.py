@@ -14,10 +14,11 @@ import numpy as np
 
 from ..toml import to_table
 from .bundle import save_bundle
+from .calibration import calibrate
 from .card import Card
 from .epochs import Learnt, learn
 from .examples import Progress, drawn, stored
-from .measures import error_series, measures, outside, residuals
+from .measures import measures, outside, residuals
 from .network import Network, Weights
 from .scale_free import CONTEXT
 from .training_folder import Epoch, TrainingFolder
@@ -87,10 +88,10 @@ def train(
         weights = Weights(learnt.weights, ranges, None)
         residual = residuals(network, weights, held_out)
         inside = measures(residual, held_out, source.recipe)
-        error = error_series(residual, held_out)
-        del residual
+        del residual, held_out
         beyond = outside(source.recipe, min(_OUTSIDE, training.validation))
         elsewhere = measures(residuals(network, weights, beyond), beyond, source.recipe)
+        error, calibrated = calibrate(network, weights, source.recipe, training.validation, training.seed, progress)
         card = Card(
             name,
             training.description,
@@ -98,7 +99,7 @@ def train(
             network=table["network"],
             ranges=facts,
             training=_report(training, learnt, table),
-            held_out={"inside": inside, "outside": elsewhere},
+            held_out={"inside": inside, "outside": elsewhere, "calibration": calibrated},
         )
     return save_bundle(folder, card, weights._replace(error=error))
 

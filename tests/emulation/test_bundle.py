@@ -12,6 +12,7 @@ from small_network import RECIPE, Small, same
 
 from galfit_sr.emulation.bundle import load_bundle, load_card, save_bundle
 from galfit_sr.emulation.card import Card
+from galfit_sr.emulation.error import ErrorNetwork
 from galfit_sr.emulation.network import Weights
 from galfit_sr.errors import InputError
 
@@ -22,9 +23,11 @@ NETWORK = Small()
 def bundle(tmp_path):
     """A folder with a bundle, and what went into it."""
     with jax.enable_x64(False):
-        network = nnx.to_pure_dict(nnx.state(NETWORK.build(nnx.Rngs(3)), nnx.Param))
+        network, error = (
+            nnx.to_pure_dict(nnx.state(part.build(nnx.Rngs(3)), nnx.Param)) for part in (NETWORK, ErrorNetwork(4))
+        )
     ranges = np.array([[0.0, -1.0, 0.0, 0.1], [1.0, 1.0, 2.0, 9.0]], np.float32)
-    weights = Weights(network, ranges, np.arange(12, dtype=np.float32).reshape(4, 3))
+    weights = Weights(network, ranges, error)
     card = Card("small", "A test.", RECIPE, ranges={"bulge_slope": (0.0, 2.4)}, known_failures=("None is known.",))
     return tmp_path, save_bundle(tmp_path, card, weights), weights
 
@@ -75,8 +78,11 @@ def test_weights_of_another_network_are_refused(bundle):
     rewrite(folder, {name: array for name, array in tensors.items() if name != "ranges"})
     with pytest.raises(InputError, match="has nothing for 'ranges'"):
         load_bundle(folder, NETWORK)
+    rewrite(folder, {**tensors, "error.last.bias": np.zeros(3, np.float32)})
+    with pytest.raises(InputError, match=r"\(3,\) for 'error.last.bias'; .* \(64,\)"):
+        load_bundle(folder, NETWORK)
     rewrite(folder, {**tensors, "network.more": np.zeros(1, np.float32)})
-    with pytest.raises(InputError, match=r"holds 5 arrays; .* needs 4"):
+    with pytest.raises(InputError, match=r"holds 11 arrays; .* needs 10"):
         load_bundle(folder, NETWORK)
 
 

@@ -3,14 +3,14 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_network import RECIPE, Small, examples, ranges
 
+from galfit_sr.emulation.calibration import calibration
 from galfit_sr.emulation.learning import TYPICAL_NOISE, Descent, begin, noise
-from galfit_sr.emulation.measures import error_series, measures, outside, residuals
-from galfit_sr.emulation.network import Weights, chebyshev_in_distance, error_maps
+from galfit_sr.emulation.measures import CENTRE, distance_from_centre, measures, outside, residuals
+from galfit_sr.emulation.network import Weights
 from galfit_sr.emulation.scale_free import CONTEXT
 from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.scene import kpc_per_arcsec
@@ -74,18 +74,32 @@ def test_residuals_do_not_depend_on_batches(some):
     np.testing.assert_allclose(together[5:6], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_error_series_gives_back_the_error_it_was_made_from(some):
-    """Noise with a spread that falls with the distance from the centre."""
-    with jax.enable_x64(False):
-        rng = np.random.default_rng(4)
-        series = np.array([[-2.0, -1.0, 0.3], [0.0, -1.5, 0.2], [-1.0, 0.0, 0.0], [1.0, -2.0, 0.5]], np.float32)
-        spread = jax.vmap(lambda facts: error_maps(jnp.asarray(series), facts, 20, 4))(jnp.asarray(some.context))
-        found = error_series((rng.normal(size=spread.shape) * spread).astype(np.float32), some)
-        assert found.shape == (4, 8)
-        # A bin of a few low pixels, of 16 numbers each: 8 galaxies x 3 pixels make 5 %.
-        for squared in (0.3, 4.0, 100.0):
-            basis = np.asarray(chebyshev_in_distance(jnp.array([squared]), 20, 8))[0]
-            np.testing.assert_allclose(found @ basis, series @ basis[:3], atol=0.25)
+def test_normal_residuals_are_calibrated(some):
+    """Noise of another size in every pixel and map, with a broken pixel."""
+    rng = np.random.default_rng(4)
+    sigma = np.exp(rng.normal(size=some.high.shape)).astype(np.float32)
+    residual = (rng.normal(size=sigma.shape) * sigma).astype(np.float32)
+    residual[0, 0, 0, 0] = np.nan
+    found = calibration(residual, sigma, some, RECIPE)
+    assert found["galaxies"] == 8
+    for name in MAP_NAMES:
+        for key, sizes in found["maps"][name].items():
+            # The centre has 400 pixels in all: its quantiles are known to 6 %.
+            wanted = dict.fromkeys(("std", "68.3 %", "95.4 %"), 1.0)
+            assert sizes == pytest.approx(wanted, abs=0.2 if key == "centre" else 0.03)
+
+
+def test_calibration_sees_sizes_tails_and_bias(some):
+    ones = np.ones_like(some.high)
+    normal = np.random.default_rng(4).normal(size=ones.shape).astype(np.float32)
+    small = calibration(0.5 * normal, ones, some, RECIPE)["maps"]["velocity"]["whole"]
+    assert list(small.values()) == pytest.approx([0.5] * 3, rel=0.03)
+    biased = calibration(ones, ones, some, RECIPE)["maps"]["velocity"]["whole"]
+    assert list(biased.values()) == pytest.approx([1.0, 1.0, 0.5])
+    far = np.where(distance_from_centre(some, RECIPE)[..., None] < CENTRE, 3 * normal, normal)
+    there = calibration(far, ones, some, RECIPE)["maps"]["velocity"]
+    assert there["centre"]["std"] == pytest.approx(3.0, rel=0.2)
+    assert there["far"]["std"] == pytest.approx(1.0, rel=0.03)
 
 
 def test_galaxies_outside_the_box_are_outside():
