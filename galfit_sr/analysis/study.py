@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from ..emulation.registry import find_emulator
+from ..errors import InputError
 from ..files import write_text
 from ..inference.fit import fit
 from ..inference.nested import Nested
@@ -19,7 +21,7 @@ from ..maps import Observation
 from ..model.galaxy import GalaxyModel
 from ..observations.mock import MOCK_TRUTH, make_mock
 from .compare import compare
-from .rendering import json_text, text
+from .rendering import json_text, plain, text
 
 Progress = Callable[[str, float | None, str], None]
 
@@ -50,6 +52,7 @@ MEAN, WIDTH = 0.1, 0.05
 """A posterior counts as that of the full resolution if every mean agrees to so many standard deviations and every width
 to this share, beyond three Monte Carlo errors."""
 _ERRORS = 3.0
+_MARK = "study.json"
 
 
 def mock(name: str) -> Observation:
@@ -85,9 +88,13 @@ def study(
         with the reference.
 
     Raises:
-        InputError: an emulator is unknown, or the folder cannot be written.
+        InputError: an emulator is unknown, the folder holds something else, or it cannot be written.
     """
-    found: dict[str, Any] = {"sampler": dataclasses.asdict(sampler or Nested()), "seed": seed, "galaxies": {}}
+    for name in emulators:
+        find_emulator(name)
+    sampler = sampler or Nested()
+    found: dict[str, Any] = {"sampler": dataclasses.asdict(sampler), "seed": seed, "galaxies": {}}
+    _claim(folder, found)
     for name in galaxies:
         home = folder / name.replace(" ", "_")
         again = partial(_kept, home, observation=mock(name), sampler=sampler, seed=seed, progress=progress)
@@ -96,13 +103,13 @@ def study(
         for emulator in emulators:
             checkpoints = home / emulator
             checkpoints.mkdir(parents=True, exist_ok=True)
-            plain = again(emulator, emulator=emulator, out=checkpoints)
+            published = again(emulator, emulator=emulator, out=checkpoints)
             # Goes on from the checkpoints of the plain run, whose samples it corrects.
             corrected = again(f"{emulator}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True)
-            seconds = plain.wall_seconds + sum(
+            seconds = published.wall_seconds + sum(
                 spent for part, spent in corrected.timings.items() if part.startswith("exact")
             )
-            compared = compare(reference, plain, corrected).summary()
+            compared = compare(reference, published, corrected).summary()
             for label, contrast in compared["contrasts"].items():
                 run = compared["runs"][label]
                 is_plain = run["correction"] is None
@@ -110,8 +117,24 @@ def study(
         own = {key: getattr(reference, key) for key in ("log_evidence", "log_evidence_error", "n_likelihood_calls")}
         own |= {"seconds": reference.wall_seconds, "effective_samples": reference.effective_sample_size}
         found["galaxies"][name] = {"reference": own, "runs": rows}
-        write_text(folder / "study.json", json_text(found))
-    return json.loads(json_text(found))
+        write_text(folder / _MARK, json_text(found))
+    return dict(plain(found))
+
+
+def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Sees that a folder is new, or that of a study with these settings."""
+    mark = folder / _MARK
+    if not mark.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} holds files that are not a study; an empty or new folder is needed")
+        write_text(mark, json_text(settings))
+        return
+    try:
+        held = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{mark} cannot be read ({error}); choose another folder") from error
+    if any(held.get(key) != plain(settings[key]) for key in ("sampler", "seed")):
+        raise InputError(f"{folder} holds a study with other settings; choose another folder")
 
 
 def _kept(folder: Path, label: str, *, observation: Observation, progress: Progress, **how: Any) -> Posterior:
@@ -120,7 +143,7 @@ def _kept(folder: Path, label: str, *, observation: Observation, progress: Progr
     if file.exists():
         return Posterior.load(file)
     progress(f"{folder.name}, {label}", None, "")
-    posterior = fit(observation, **how)
+    posterior = fit(observation, progress=progress, **how)
     folder.mkdir(parents=True, exist_ok=True)
     posterior.save(file)
     return posterior

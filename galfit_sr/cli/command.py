@@ -57,7 +57,9 @@ def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def stop(sentence: str, code: int) -> NoReturn:
-    """End with a sentence on stderr."""
+    """End with a sentence on stderr, the last words there."""
+    # Ctrl-C in the middle of an asynchronous write leaves coroutines that Python complains of when it exits.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     typer.echo(" ".join(sentence.split()), err=True)
     raise typer.Exit(code)
 

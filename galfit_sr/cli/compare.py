@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..errors import InputError
 from ..terminal import ProgressDisplay
 from .command import AsJson, command, start_jax
 
@@ -16,11 +17,17 @@ from .command import AsJson, command, start_jax
 @command
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders of finished fits of the same data; the first is the reference.")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Run folders of finished fits of the same data; the first is the reference."),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for tables, figures and page; an earlier comparison in it is replaced.")
     ] = Path("comparison"),
+    study: Annotated[
+        bool,
+        typer.Option("--study", help="Instead, fit eight mock galaxies with and without emulators (an hour or more)."),
+    ] = False,
+    emulator: Annotated[list[str] | None, typer.Option(help="Emulators of the study; repeat for several.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs with the first of them: posteriors, evidence, cost, best fits, with Monte Carlo errors.
@@ -28,16 +35,33 @@ def compare(
     [bold]Example[/bold]
 
       galfit-sr compare mock_galaxy_fit mock_galaxy_conditioned
+      galfit-sr compare --study --emulator conditioned --emulator bicubic --out study
     """
+    if study and runs:
+        raise InputError("a study makes its own runs; leave out the run folders, or --study")
+    if emulator and not study:
+        raise InputError("--emulator names the emulators of a study; leave it out, or add --study")
     start_jax()
+    if study:
+        _study(out, emulator or ["conditioned"], as_json)
+        return
     from ..analysis.comparison_folder import check_folder, compare_runs, write_comparison
 
     check_folder(out)
     with ProgressDisplay(Console(stderr=True)) as progress:
-        comparison = compare_runs(runs, progress)
+        comparison = compare_runs(runs or [], progress)
         progress("figures", None, "")
         page = write_comparison(out, comparison)
     if as_json:
         typer.echo(json.dumps({"folder": str(out), **comparison.summary()}))
     else:
         typer.echo(f"{comparison}\n\npage: {page}")
+
+
+def _study(folder: Path, emulators: list[str], as_json: bool) -> None:
+    """Makes what is missing of a study in a folder, and prints it."""
+    from ..analysis.study import study, study_text
+
+    with ProgressDisplay(Console(stderr=True)) as progress:
+        found = study(folder, emulators, progress=progress)
+    typer.echo(json.dumps({"folder": str(folder), **found}) if as_json else study_text(found))

@@ -1,0 +1,133 @@
+"""The study of emulators: what is kept, what counts as the same posterior, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from galfit_sr.analysis import study as module
+from galfit_sr.analysis.study import GALAXIES, mock, study, study_text
+from galfit_sr.errors import InputError
+from galfit_sr.inference.nested import Nested
+
+RECORD = {
+    "method": "re-weighted",
+    "certified": True,
+    "khat": 0.1,
+    "most_khat": 0.67,
+    "draws": 900,
+    "effective": 700.0,
+    "emulated_log_evidence": 950.0,
+    "emulated_log_evidence_error": 0.3,
+    "emulated_calls": 1000,
+    "exact_calls": 900,
+}
+
+
+def silent(phrase, share, words):
+    pass
+
+
+@pytest.fixture
+def fits(monkeypatch, posterior):
+    """Fits that take no time: an emulator is off by half a standard deviation in one parameter, its correction is not;
+    the list of what was asked for."""
+    asked = []
+
+    def fit(observation, *, emulator=None, exact=False, **how):
+        asked.append((emulator, exact, how.get("resume", False)))
+        made = dataclasses.replace(posterior, emulator=emulator)
+        if exact:
+            return dataclasses.replace(made, correction=RECORD, timings={"first answer": 1.0, "exact likelihoods": 2.0})
+        if emulator is not None:
+            samples = posterior.samples.copy()
+            column = samples[:, posterior.parameters.names.index("inclination")]
+            column += 0.5 * np.sqrt(np.cov(column, aweights=posterior.weights))
+            made = dataclasses.replace(made, samples=samples)
+        return made
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "mock", lambda name: None)
+    return asked
+
+
+def made(folder, **how):
+    return study(folder, ["bicubic"], galaxies=["typical", "low signal"], progress=silent, **how)
+
+
+def test_rows_tell_a_posterior_that_is_off_from_one_that_is_not(fits, tmp_path, posterior):
+    found = made(tmp_path / "study")
+    for galaxy in ("typical", "low signal"):
+        runs = found["galaxies"][galaxy]["runs"]
+        assert list(runs) == ["bicubic", "bicubic, corrected"]
+        plain, corrected = runs.values()
+        assert plain["outside"] == ["inclination_deg"]
+        assert plain["largest_shift"]["value"] == pytest.approx(0.5, rel=0.01)
+        assert corrected["outside"] == []
+        assert corrected["largest_shift"]["value"] == pytest.approx(0, abs=1e-9)
+        assert plain["seconds"] == posterior.wall_seconds
+        assert corrected["seconds"] == posterior.wall_seconds + 2.0, "the run with the emulator, and the correction"
+    assert found == json.loads((tmp_path / "study" / "study.json").read_text())
+    table = study_text(found)
+    assert "re-weighted" in table
+    assert "low signal" in table
+
+
+def test_what_was_fitted_is_not_fitted_again(fits, tmp_path):
+    first = made(tmp_path / "study")
+    assert fits == 2 * [(None, False, False), ("bicubic", False, False), ("bicubic", True, True)]
+    (tmp_path / "study" / "low_signal" / "bicubic.nc").unlink()
+    fits.clear()
+    assert made(tmp_path / "study") == first
+    assert fits == [("bicubic", False, False)]
+
+
+def test_refusals(fits, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("")
+    with pytest.raises(InputError, match="not a study"):
+        made(tmp_path / "thesis")
+    made(tmp_path / "study")
+    with pytest.raises(InputError, match="other settings"):
+        made(tmp_path / "study", sampler=Nested(nlive=300))
+    fits.clear()
+    with pytest.raises(InputError, match="bicubicc"):
+        study(tmp_path / "new", ["bicubicc"], progress=silent)
+    assert not fits
+    assert not (tmp_path / "new").exists()
+
+
+def test_galaxies_are_what_they_are_called():
+    assert len(GALAXIES) >= 8
+    faint, bright = mock("low signal"), mock("high signal")
+    ratio = np.median(faint.errors.velocity[faint.good.velocity]) / np.median(
+        bright.errors.velocity[bright.good.velocity]
+    )
+    assert ratio == pytest.approx(6, rel=1e-3)
+    truth = mock("bulge-dominated").truth
+    discs = sum(10 ** truth[f"log10_disc{i}_mass"] for i in (1, 2))
+    assert 10 ** truth["log10_bulge_mass"] > discs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--study", "one", "two"), "leave out the run folders"),
+        (("one", "two", "--emulator", "bicubic"), "add --study"),
+    ],
+)
+def test_command_with_arguments_that_do_not_go_together(run, arguments, sentence):
+    result = run("compare", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_command(fits, run, monkeypatch):
+    monkeypatch.setitem(study.__kwdefaults__, "galaxies", ("compact",))
+    result = run("compare", "--study", "--emulator", "bicubic", "--out", "study", "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert list(json.loads(line)["galaxies"]) == ["compact"]
