@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from .maps import Observation
 from .model.galaxy import GalaxyModel
 from .model.grid import Canvas
 from .observations import mock_galaxy_path, read
-
-Progress = Callable[[str, float | None, str], None]
+from .progress import Progress
 
 
 def observe(config: FitConfig) -> Observation:

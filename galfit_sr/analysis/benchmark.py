@@ -27,6 +27,7 @@ from ..model.scene import Scene, make_scene
 from ..observations.mock import MOCK_TRUTH
 from ..parameters import default_parameters
 from ..priors import Prior
+from ..progress import Progress
 from ..psf import IMAGING, SPECTROSCOPY, GaussianPSF
 from .plain import plain_maps
 from .rendering import text
@@ -38,8 +39,6 @@ OVERSAMPLE = 25
 
 _ERRORS = Maps(0.02, 5.0, 5.0, 0.2)
 _LEAST_SECONDS, _LEAST_RUNS, _MOST_RUNS = 0.5, 5, 500
-
-Progress = Callable[[str, float | None, str], None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,17 +9,17 @@ figures/*.png     the figures of the page
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
 from ..files import write_bytes, write_failure, write_text
+from ..progress import Progress
 from .compare import Comparison, compare
 from .comparison_page import comparison_html
 from .rendering import json_text, png
 from .run_folder import read_run
 
-Progress = Callable[[str, float | None, str], None]
 MARK = "comparison.json"
 """There first, so that a folder that holds a comparison can be told from any other."""
 _DPI = {"corner": 80, "corner_key": 110}

@@ -71,6 +71,7 @@ def runs_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     runs = summary["runs"]
     rows = [
         ["predictor", *(run["predictor"] for run in runs.values())],
+        ["correction", *map(_correction, runs.values())],
         ["sampler", *(run["sampler"] for run in runs.values())],
         ["ln evidence", *map(_evidence, runs.values())],
     ]
@@ -86,6 +87,13 @@ def _evidence(run: Mapping[str, Any]) -> str:
     if value is None:
         return "not known"
     return f"{value:.2f}" if error is None else f"{value:.2f} ± {error:.2f}"
+
+
+def _correction(run: Mapping[str, Any]) -> str:
+    record = run["correction"]
+    if record is None:
+        return "none"
+    return f"{record['method']}, k-hat {record['khat']:.2f}{'' if record['certified'] else ', not certified'}"
 
 
 def _cost(run: Mapping[str, Any], name: str, is_reference: bool) -> str:

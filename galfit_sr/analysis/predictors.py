@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -17,10 +17,9 @@ from ..inference.problem import Problem
 from ..model.galaxy import GalaxyModel
 from ..observations import mock_galaxy_path, read
 from ..observations.mock import MOCK_TRUTH
+from ..progress import Progress
 from .benchmark import BATCH, no_stored_programs, time_compiled, time_single
 from .rendering import text
-
-Progress = Callable[[str, float | None, str], None]
 
 
 def compare_predictors(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +20,9 @@ from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
 from ..observations.mock import MOCK_TRUTH, make_mock
+from ..progress import Progress
 from .compare import compare
 from .rendering import json_text, plain, text
-
-Progress = Callable[[str, float | None, str], None]
 
 
 class Mock(NamedTuple):

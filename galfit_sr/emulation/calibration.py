@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from ..maps import MAP_NAMES
+from ..progress import Progress
 from .error_learning import learn_error
-from .examples import Examples, Progress, drawn
+from .examples import Examples, drawn
 from .learning import batches
 from .measures import CENTRE, distance_from_centre, residuals, rounded
 from .network import Network, Weights, estimate_error

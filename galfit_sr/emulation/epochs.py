@@ -11,7 +11,8 @@ import numpy as np
 from optax.contrib import reduce_on_plateau
 
 from ..errors import InputError
-from .examples import Examples, Progress, Source
+from ..progress import Progress
+from .examples import Examples, Source
 from .learning import Descent, State, begin, mean_loss, step
 from .network import Network
 from .training_folder import Epoch, TrainingFolder

@@ -11,8 +11,9 @@ import numpy as np
 import optax
 from flax import nnx
 
+from ..progress import Progress
 from .error import ErrorNetwork, local_features
-from .examples import Examples, Progress
+from .examples import Examples
 from .learning import batches
 from .network import clipped_off, structure
 

@@ -14,12 +14,11 @@ import numpy as np
 from ..errors import InputError
 from ..maps import Maps
 from ..model.scene import Scene
+from ..progress import Progress
 from .pairs import BATCH, Pairs, cosmology, galaxies, make_pairs, split, training_prior
 from .recipe import Recipe
 from .scale_free import Amplitudes, amplitudes, context, to_scale_free
 from .store import open_store, read_pairs
-
-Progress = Callable[[str, float | None, str], None]
 
 
 class Examples(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
 from ..files import write_failure
+from ..progress import Progress
 from .manifest import MANIFEST, Manifest, Plan, package_version, read_manifest, write_manifest
 from .pairs import BATCH, Pairs, galaxies, make_pairs
 from .store import ARRAYS, create_arrays, import_zarr, shapes, size_on_disk, write_pairs
@@ -32,9 +33,6 @@ class Made(NamedTuple):
     manifest: Manifest
     pairs: int
     seconds: float
-
-
-Progress = Callable[[str, float | None, str], None]
 
 
 def make_store(folder: Path, plan: Plan, progress: Progress) -> Made:

@@ -12,12 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..progress import Progress
 from ..toml import to_table
 from .bundle import save_bundle
 from .calibration import calibrate
 from .card import Card
 from .epochs import Learnt, learn
-from .examples import Progress, drawn, stored
+from .examples import drawn, stored
 from .measures import measures, outside, residuals
 from .network import Network, Weights
 from .scale_free import CONTEXT

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..maps import MAP_NAMES, Maps
+from ..progress import Progress
 from .diagnosis import unfit
 from .maximum import Mode, find_modes
 from .problem import Problem, on_canvas, predict
@@ -52,7 +53,7 @@ class FirstAnswer:
 def find_answer(
     problem: Problem,
     seed: int,
-    progress: Callable[[str, float | None, str], None] | None,
+    progress: Progress | None,
     candidates: np.ndarray | None = None,
 ) -> FirstAnswer:
     """The first answer; arguments as for `find_modes`."""

@@ -22,6 +22,7 @@ from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
+from ..progress import Progress
 from ..seeds import check_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
@@ -33,7 +34,6 @@ from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make
 from .results import Posterior
 from .stage import Stage, remaining, sample
 
-Progress = Callable[[str, float | None, str], None]
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
+from ..progress import Progress
 from .problem import CHUNK, Arrays, Problem, Target, batch_log_likelihood, in_chunks
 
 _ROUGH_STEPS, _FINE_STEPS = 25, 100
@@ -58,7 +58,7 @@ def find_modes(
     problem: Problem,
     seed: int,
     starts: int = 8,
-    progress: Callable[[str, float | None, str], None] | None = None,
+    progress: Progress | None = None,
     candidates: np.ndarray | None = None,
 ) -> Modes:
     """The modes of a posterior, by searches from several starts.

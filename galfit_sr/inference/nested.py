@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 
 from ..errors import InputError
 from ..files import write_failure
+from ..progress import Progress
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .mixture import Mixture
 from .problem import Problem
@@ -84,7 +84,7 @@ def run_nested(
     settings: Nested,
     seed: int,
     *,
-    progress: Callable[[str, float, str], None] | None = None,
+    progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Sampled:
@@ -182,7 +182,7 @@ def _finished(sampler: Any, settings: Nested) -> bool:
 class _Watch:
     """Progress, and the limits on time and calls; dynesty calls it at every iteration."""
 
-    def __init__(self, settings: Nested, progress: Callable[[str, float, str], None] | None) -> None:
+    def __init__(self, settings: Nested, progress: Progress | None) -> None:
         self.settings, self.progress = settings, progress
         self.began = self.told = time.monotonic()
         self.sampler: Any = None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..progress import Progress
 from .answer import FirstAnswer, find_answer
 from .checkpoint import Checkpoints, load_answer, save_answer
 from .mixture import laplace_mixture
@@ -42,7 +43,7 @@ def sample(
     files: Checkpoints | None = None,
     resume: bool = False,
     candidates: np.ndarray | None = None,
-    progress: Callable[[str, float | None, str], None] | None = None,
+    progress: Progress | None = None,
     announce: Callable[[FirstAnswer], None] | None = None,
 ) -> Stage:
     """The posterior of a problem.
