@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.table import Table
-
 from ..emulation.registry import find_emulator
 from ..errors import InputError
 from ..files import write_text
@@ -22,7 +20,7 @@ from ..model.galaxy import GalaxyModel
 from ..observations.mock import MOCK_TRUTH, make_mock
 from ..progress import Progress
 from .compare import compare
-from .rendering import json_text, plain, text
+from .rendering import json_text, plain
 
 
 class Mock(NamedTuple):
@@ -83,8 +81,9 @@ def study(
         progress: called with a phrase, the share that is done (None if unknown) and a few words.
 
     Returns:
-        the content of study.json: `galaxies`, name -> `reference` and `runs`, predictor -> summary of the comparison
-        with the reference.
+        the content of study.json: `galaxies`, name -> `reference` and `runs`, predictor -> cost, `shifts` and
+        `width_ratios` (parameter -> value and Monte Carlo error), which are `outside` of `MEAN` and `WIDTH`, difference
+        in log evidence, and the record of the correction.
 
     Raises:
         InputError: an emulator is unknown, the folder holds something else, or it cannot be written.
@@ -149,21 +148,23 @@ def _kept(folder: Path, label: str, *, observation: Observation, progress: Progr
 
 
 def _row(run: Mapping[str, Any], contrast: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """What is kept of a comparison: largest departures of the free parameters, and which of them are too large."""
+    """What is kept of a comparison: departures of the free parameters, and which of them are too large."""
     free = {name: row for name, row in contrast["quantities"].items() if row["free"]}
-    shift = max(free.values(), key=lambda row: abs(row["shift"]["value"]))["shift"]
-    width = max(free.values(), key=lambda row: abs(row["width_ratio"]["value"] - 1))["width_ratio"]
+    shifts, widths = (
+        {name: [row[measure]["value"], row[measure]["error"]] for name, row in free.items()}
+        for measure in ("shift", "width_ratio")
+    )
     outside = [
         name
-        for name, row in free.items()
-        if abs(row["shift"]["value"]) > MEAN + _ERRORS * row["shift"]["error"]
-        or abs(row["width_ratio"]["value"] - 1) > WIDTH + _ERRORS * row["width_ratio"]["error"]
+        for name in free
+        if abs(shifts[name][0]) > MEAN + _ERRORS * shifts[name][1]
+        or abs(widths[name][0] - 1) > WIDTH + _ERRORS * widths[name][1]
     ]
     return {
         "converged": run["converged"],
         "correction": run["correction"],
-        "largest_shift": shift,
-        "largest_width_ratio": width,
+        "shifts": shifts,
+        "width_ratios": widths,
         "outside": outside,
         "log_evidence_difference": contrast["log_evidence_difference"],
         "log_evidence_difference_error": contrast["log_evidence_difference_error"],
@@ -171,26 +172,3 @@ def _row(run: Mapping[str, Any], contrast: Mapping[str, Any], seconds: float) ->
         "effective_samples": run["effective_sample_size"],
         "seconds": seconds,
     }
-
-
-def study_text(found: Mapping[str, Any]) -> str:
-    """The study as a table for people."""
-    table = Table(
-        "galaxy", "predictor", "seconds", "shift", "width", "outside", "ln Z difference", "k-hat", "certified"
-    )
-    for name, galaxy in found["galaxies"].items():
-        table.add_row(name, "full resolution", f"{galaxy['reference']['seconds']:.0f}", *[""] * 6)
-        for label, row in galaxy["runs"].items():
-            correction = row["correction"]
-            table.add_row(
-                "",
-                label,
-                f"{row['seconds']:.0f}",
-                f"{row['largest_shift']['value']:+.2f}",
-                f"{row['largest_width_ratio']['value']:.2f}",
-                str(len(row["outside"])),
-                f"{row['log_evidence_difference']:+.2f} ± {row['log_evidence_difference_error']:.2f}",
-                "" if correction is None else f"{correction['khat']:.2f}",
-                "" if correction is None else f"{correction['method']}{'' if correction['certified'] else ', no'}",
-            )
-    return text(table, 140)

@@ -60,8 +60,13 @@ def compare(
 
 def _study(folder: Path, emulators: list[str], as_json: bool) -> None:
     """Makes what is missing of a study in a folder, and prints it."""
-    from ..analysis.study import study, study_text
+    from ..analysis.rendering import png
+    from ..analysis.study import study
+    from ..analysis.study_results import study_figure, study_text
+    from ..files import write_bytes, write_text
 
     with ProgressDisplay(Console(stderr=True)) as progress:
         found = study(folder, emulators, progress=progress)
+    write_text(folder / "study.txt", f"{study_text(found)}\n")
+    write_bytes(folder / "study.png", png(study_figure(found), 130))
     typer.echo(json.dumps({"folder": str(folder), **found}) if as_json else study_text(found))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from galfit_sr.analysis import study as module
-from galfit_sr.analysis.study import GALAXIES, mock, study, study_text
+from galfit_sr.analysis.study import GALAXIES, mock, study
+from galfit_sr.analysis.study_results import study_figure, study_text
 from galfit_sr.errors import InputError
 from galfit_sr.inference.nested import Nested
 
@@ -65,15 +66,18 @@ def test_rows_tell_a_posterior_that_is_off_from_one_that_is_not(fits, tmp_path, 
         assert list(runs) == ["bicubic", "bicubic, corrected"]
         plain, corrected = runs.values()
         assert plain["outside"] == ["inclination_deg"]
-        assert plain["largest_shift"]["value"] == pytest.approx(0.5, rel=0.01)
+        assert plain["shifts"]["inclination_deg"][0] == pytest.approx(0.5, rel=0.01)
         assert corrected["outside"] == []
-        assert corrected["largest_shift"]["value"] == pytest.approx(0, abs=1e-9)
+        assert max(abs(value) for value, _ in corrected["shifts"].values()) == pytest.approx(0, abs=1e-9)
         assert plain["seconds"] == posterior.wall_seconds
         assert corrected["seconds"] == posterior.wall_seconds + 2.0, "the run with the emulator, and the correction"
     assert found == json.loads((tmp_path / "study" / "study.json").read_text())
     table = study_text(found)
     assert "re-weighted" in table
     assert "low signal" in table
+    assert "+0.50" in table
+    shifts, _ = study_figure(found).axes
+    assert sorted(shifts.lines[0].get_xdata())[-1] == pytest.approx(0.5, rel=0.01)
 
 
 def test_what_was_fitted_is_not_fitted_again(fits, tmp_path):
@@ -125,9 +129,10 @@ def test_command_with_arguments_that_do_not_go_together(run, arguments, sentence
     assert sentence in result.stderr
 
 
-def test_command(fits, run, monkeypatch):
+def test_command(fits, run, monkeypatch, tmp_path):
     monkeypatch.setitem(study.__kwdefaults__, "galaxies", ("compact",))
     result = run("compare", "--study", "--emulator", "bicubic", "--out", "study", "--json")
     assert result.exit_code == 0, result.output
     (line,) = result.stdout.splitlines()
     assert list(json.loads(line)["galaxies"]) == ["compact"]
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {"compact", "study.json", "study.png", "study.txt"}
