@@ -1,5 +1,7 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
+import signal
+
 import jax
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +10,9 @@ from galfit_sr import cli
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by commands that the tests start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
