@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from galfit_sr.emulation.bundle import save_bundle
-from galfit_sr.emulation.calibration import calibration
+from galfit_sr.emulation.calibration import LEARNT_FROM, UNSEEN, calibration
 from galfit_sr.emulation.card import Card
 from galfit_sr.emulation.emulator import Inputs
 from galfit_sr.emulation.error import ErrorNetwork
@@ -40,8 +40,7 @@ Drawn = tuple[np.ndarray, np.ndarray]
 FWHM = {"photometry": (1.0, 3.0), "kinematics": (1.5, 3.0)}
 OTHER_PSFS = ((1.0, 1.5), (2.5, 2.5), (3.0, 3.0))
 FOLDER = Path(__file__).parents[1] / "emulators" / "conditioned"
-UNSEEN = 2**40
-LEARNT_FROM, CHUNK = 4096, 1024
+CHUNK = 1024
 # Nothing is clipped.
 RANGES = np.array([[-np.inf] * 4, [np.inf] * 4], np.float32)
 

@@ -1,4 +1,4 @@
-"""What an emulator costs and what its correction mends, on a set of mock galaxies: the study behind docs/compare.md."""
+"""What an emulator costs and what its correction mends, on a set of mock galaxies: the study behind docs/exact.md."""
 
 from __future__ import annotations
 

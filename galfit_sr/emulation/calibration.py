@@ -21,8 +21,10 @@ from .recipe import Recipe
 WITHIN = {"68.3 %": (0.683, 1.0), "95.4 %": (0.954, 2.0)}
 """Share of normal numbers -> itself, and how many sigma they are within."""
 _AROUND = 8.0
-_UNSEEN = 2**40
-_GALAXIES = 4096
+UNSEEN = 2**40
+"""Index of the first galaxy that no training reaches."""
+LEARNT_FROM = 4096
+"""Galaxies that an error is learnt from, at most."""
 _BATCH = 64
 
 
@@ -42,12 +44,12 @@ def calibrate(
     Returns:
         `Weights.error`, and its `calibration`.
     """
-    count = min(_GALAXIES, 4 * judged)
+    count = min(LEARNT_FROM, 4 * judged)
     source = drawn(dataclasses.replace(recipe, draws="prior"), count, judged, True)
-    some = source.examples(_UNSEEN + np.arange(count), "galaxies to learn errors from", progress)
+    some = source.examples(UNSEEN + np.arange(count), "galaxies to learn errors from", progress)
     error = learn_error(residuals(network, weights, some), some, weights.ranges, seed, progress)
     del some
-    others = source.examples(_UNSEEN + count + np.arange(judged), "galaxies to judge errors by", progress)
+    others = source.examples(UNSEEN + count + np.arange(judged), "galaxies to judge errors by", progress)
     found = calibration(
         residuals(network, weights, others), errors(weights._replace(error=error), others, recipe.scale), others, recipe
     )

@@ -1,7 +1,7 @@
 """Posteriors as ArviZ objects and as netCDF files that ArviZ opens.
 
-ArviZ is imported only when an ArviZ object is asked for. The file is written with h5netcdf in
-the layout that all versions of ArviZ share, so that saving and loading depend on none of them:
+ArviZ is imported only when an ArviZ object is asked for. The file is written with h5netcdf in the layout that all
+versions of ArviZ share, so that saving and loading depend on none of them:
 
 - root attributes: evidence, provenance and everything else that is not an array; mappings as JSON;
 - `posterior`: equally weighted draws (chain, draw), what ArviZ's functions expect, and in `sample_stats` their

@@ -82,7 +82,7 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
     exact += problem.offset
     weighed = weigh(exact - run.log_likelihood[rows])
     evidence = run.log_evidence + weighed.log_mean
-    certified = weighed.certified and weighed.effective >= LEAST_EFFECTIVE
+    certified = run.converged and weighed.certified and weighed.effective >= LEAST_EFFECTIVE
     sampled = Sampled(
         z,
         weighed.log_weights,
@@ -91,12 +91,12 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
         float(np.hypot(run.log_evidence_error, weighed.log_mean_error)),
         information(weighed.log_weights, exact, evidence),
         run.calls + count,
-        run.converged and certified,
+        certified,
         acceptance=run.acceptance,
     )
     correction = Correction(
         "re-weighted",
-        run.converged and certified,
+        certified,
         weighed.khat,
         weighed.most_khat,
         count,
