@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .inference.fit import fit as fit
     from .inference.likelihood import LikelihoodSettings as LikelihoodSettings
     from .inference.nested import Nested as Nested
+    from .inference.nuts import Nuts as Nuts
     from .inference.results import Posterior as Posterior
     from .maps import Maps as Maps
     from .maps import Observation as Observation
@@ -56,6 +57,7 @@ _HOMES = {
     "Maps": "maps",
     "MoffatPSF": "psf",
     "Nested": "inference.nested",
+    "Nuts": "inference.nuts",
     "Observation": "maps",
     "Order": "parameters",
     "Parameter": "parameters",

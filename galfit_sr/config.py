@@ -12,6 +12,7 @@ from .emulation.bundle import CARD
 from .errors import InputError
 from .inference.likelihood import LikelihoodSettings
 from .inference.nested import Nested
+from .inference.samplers import SAMPLERS, Sampler, sampler_name
 from .maps import MAP_NAMES
 from .parameters import COMPONENT_NAMES, JITTER, Order, Parameters, default_parameters
 from .priors import Prior
@@ -68,7 +69,7 @@ class FitConfig:
     emulator: str | None = None
     exact: bool = False
     likelihood: LikelihoodSettings = dataclasses.field(default_factory=LikelihoodSettings)
-    sampler: Nested = dataclasses.field(default_factory=Nested)
+    sampler: Sampler = dataclasses.field(default_factory=Nested)
     seed: int = 0
     x64: bool = False
 
@@ -98,13 +99,28 @@ class FitConfig:
         exact: bool = False,
         seed: int | None = None,
         x64: bool | None = None,
+        kind: str | None = None,
         **sampler: Any,
     ) -> FitConfig:
-        """This configuration with the given values, those that are not None; `sampler` holds fields of the sampler."""
+        """This configuration with the given values, those that are not None.
+
+        Args:
+            kind: name of the sampler, with its default settings if it is not the one that was configured.
+            sampler: fields of the sampler.
+
+        Raises:
+            InputError: the sampler has no such field.
+        """
+        settings = self.sampler
+        if kind is not None and kind != sampler_name(settings):
+            settings = SAMPLERS[kind]()
+        given = {name: value for name, value in sampler.items() if value is not None}
+        for name in given.keys() - {field.name for field in dataclasses.fields(settings)}:
+            raise InputError(f"{name} is no setting of the sampler {sampler_name(settings)}; leave it out")
         return dataclasses.replace(
             self,
             observation=_replace(self.observation, file=file, region=region, masses=masses),
-            sampler=_replace(self.sampler, **sampler),
+            sampler=dataclasses.replace(settings, **given),
             emulator=emulator or self.emulator,
             exact=exact or self.exact,
             seed=self.seed if seed is None else seed,
@@ -187,7 +203,7 @@ def dumps(config: FitConfig) -> str:
             "model": to_table(config.model),
             "parameters": {name: choice.table() for name, choice in config.parameters.items()},
             "likelihood": {**to_table(config.likelihood), "weights": config.likelihood.weights._asdict()},
-            "sampler": {"kind": "nested", **to_table(config.sampler)},
+            "sampler": {"kind": sampler_name(config.sampler), **to_table(config.sampler)},
         }
     )
 
@@ -249,9 +265,9 @@ def _likelihood(table: Any) -> LikelihoodSettings:
     return from_table(LikelihoodSettings, section, "likelihood")
 
 
-def _sampler(table: Any) -> Nested:
+def _sampler(table: Any) -> Sampler:
     table = convert(table, Mapping[str, Any], "", "sampler")
     kind = table.get("kind", "nested")
-    if kind != "nested":
-        raise InputError(f"[sampler] kind = {kind!r}; 'nested' is needed")
-    return from_table(Nested, {k: v for k, v in table.items() if k != "kind"}, "sampler")
+    if kind not in SAMPLERS:
+        raise InputError(f"[sampler] kind = {kind!r}; allowed are {', '.join(map(repr, SAMPLERS))}")
+    return from_table(SAMPLERS[kind], {k: v for k, v in table.items() if k != "kind"}, "sampler")

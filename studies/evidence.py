@@ -22,10 +22,8 @@ import numpy as np
 
 import galfit_sr as gs
 from galfit_sr.inference.fit import pose
-from galfit_sr.inference.maximum import find_modes
-from galfit_sr.inference.mixture import laplace_mixture
-from galfit_sr.inference.nested import Nested, run_nested
-from galfit_sr.inference.pilot import broaden
+from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.stage import sample
 from galfit_sr.observations.mock import MOCK_TRUTH
 from galfit_sr.priors import Prior
 
@@ -33,8 +31,8 @@ RESULTS = Path(__file__).parent / "results" / "evidence.jsonl"
 RUNS = (
     Nested(walks=60),
     Nested(walks=120),
-    Nested(start="prior", nlive=100, walks=480),
-    Nested(start="prior", nlive=100, walks=120),
+    Nested(start="prior", nlive=500, walks=60),
+    Nested(start="prior", nlive=500, walks=120),
 )
 
 
@@ -57,30 +55,24 @@ def main(names: list[str], runs: tuple[Nested, ...] = RUNS) -> None:
     """Runs the study."""
     known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     done = {(row["galaxy"], row["start"], row["walks"], row["nlive"]) for row in known}
-    answers = {name: find_modes(pose(galaxy(name)), seed=1) for name in names}
     for settings, name in itertools.product(runs, names):
         if (name, settings.start, settings.walks, settings.nlive) in done:
             continue
-        problem, modes, _ = answers[name]
         began = time.monotonic()
-        start, calls = modes, 0
-        if settings.start == "repartitioned":
-            start, calls = broaden(problem, modes, 1, settings.walkers, settings.walks)
-        run = run_nested(problem, laplace_mixture(start), settings, seed=1)
+        _, run, calls, _ = sample(pose(galaxy(name)), settings, seed=1)
         weights = np.exp(run.log_weights)
         row = {
             "galaxy": name,
-            "modes": len(modes),
             "start": settings.start,
             "walks": settings.walks,
             "nlive": settings.nlive,
             "log_evidence": round(run.log_evidence, 3),
             "error": round(run.log_evidence_error, 3),
             "information": round(run.information, 2),
-            "calls": run.calls + calls,
+            "calls": calls,
             "seconds": round(time.monotonic() - began, 1),
             "effective_samples": round(1 / np.sum(weights**2)),
-            "acceptance": round(run.acceptance, 3),
+            "acceptance": round(run.diagnostics["acceptance"], 3),
         }
         print(row, flush=True)
         with RESULTS.open("a") as file:

@@ -179,22 +179,20 @@ class Rival:
         """Half of it for Galilean steps, which aim at one half, the sampler at a quarter; slices need no scale."""
         return float(np.mean(accepted)) / 2 if self.program is galilean_walk else walk.ACCEPTANCE
 
-    def run(self, rng: np.random.Generator, start, pool, *, threshold: float, power: float, scale: float) -> Walked:
+    def run(self, rng: np.random.Generator, start, steps, *, threshold: float, power: float, scale: float) -> Walked:
         """See `walk.Kernel.run`."""
         arrays = self.problem.arrays
-        dtype, shape = arrays.shift.dtype, (self.walkers, self.walks)
+        dtype, ndim = arrays.shift.dtype, steps.shape[-1]
         if self.program is galilean_walk:
-            normal = rng.standard_normal((*shape, pool.shape[1]))
-            directions = normal @ np.linalg.cholesky(np.cov(pool.T) + 1e-12 * np.eye(pool.shape[1])).T
-        else:
-            first = rng.integers(len(pool), size=shape)
-            directions = pool[first] - pool[(first + rng.integers(1, len(pool), size=shape)) % len(pool)]
+            # The differences of two points have twice the covariance of the points.
+            covariance = np.cov(steps.reshape(-1, ndim).T) / 2
+            steps = rng.standard_normal(steps.shape) @ np.linalg.cholesky(covariance + 1e-12 * np.eye(ndim)).T
         keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), self.walkers)
         as_array = partial(jnp.asarray, dtype=dtype)
         walked, counts = self.program(
             self.problem.target,
             as_array(start),
-            as_array(directions),
+            as_array(steps),
             as_array(threshold),
             as_array(scale),
             keys,

@@ -11,6 +11,7 @@ from galfit_sr.config import FitConfig, dumps, load_config, loads
 from galfit_sr.errors import InputError
 from galfit_sr.inference.likelihood import LikelihoodSettings
 from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.nuts import Nuts
 from galfit_sr.maps import Maps
 from galfit_sr.parameters import JITTER, Order, default_parameters
 from galfit_sr.psf import DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
@@ -151,6 +152,17 @@ def test_overrides_come_before_the_file():
     assert config.sampler == Nested(nlive=77)
 
 
+def test_another_sampler_has_its_own_defaults_the_same_keeps_its_settings():
+    nested = loads("[sampler]\nnlive = 123\nmax_seconds = 60")
+    assert nested.override(kind="nuts", max_calls=5).sampler == Nuts(max_calls=5)
+    assert nested.override(kind="nested").sampler == nested.sampler
+    nuts = loads("[sampler]\nkind = 'nuts'\nchains = 6")
+    assert nuts.override(kind="nuts", max_calls=5).sampler == Nuts(chains=6, max_calls=5)
+    assert loads(dumps(nuts)).sampler == Nuts(chains=6)
+    with pytest.raises(InputError, match="nlive is no setting of the sampler nuts"):
+        nuts.override(nlive=100)
+
+
 REFUSED = {
     "sead = 1": "unknown key or section 'sead'; did you mean 'seed'",
     "[samplr]": "'samplr'; did you mean 'sampler'",
@@ -165,7 +177,8 @@ REFUSED = {
     "[sampler]\nnlive = 'many'": r"\[sampler\] nlive = 'many'; a whole number is needed",
     "[sampler]\nnlive = 3": "nlive is 3; a whole number of at least 40",
     "[sampler]\nstart = 'posterior'": "start is 'posterior'; allowed are",
-    "[sampler]\nkind = 'nuts'": "'nuts'; 'nested' is needed",
+    "[sampler]\nkind = 'emcee'": "'emcee'; allowed are 'nested', 'nuts'",
+    "[sampler]\nkind = 'nuts'\nnlive = 100": "nlive",
     "[likelihood]\nkind = 'cauchy'": "likelihood kind is 'cauchy'",
     "[likelihood]\nweights = { velocty = 1 }": r"\[likelihood.weights\]: 'velocty'; did you mean 'velocity'",
     "[likelihood]\nweights = { velocity = 'a' }": "weights.velocity = 'a'; a number is needed",

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from ..inference.correction import khat_in_words
 from .display import digits
 from .distances import MEASURES, SIGNIFICANCE
 from .rendering import text
@@ -93,7 +94,7 @@ def _correction(run: Mapping[str, Any]) -> str:
     record = run["correction"]
     if record is None:
         return "none"
-    return f"{record['method']}, k-hat {record['khat']:.2f}{'' if record['certified'] else ', not certified'}"
+    return f"{record['method']}, k-hat {khat_in_words(record)}{'' if record['certified'] else ', not certified'}"
 
 
 def _cost(run: Mapping[str, Any], name: str, is_reference: bool) -> str:

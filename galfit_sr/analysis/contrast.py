@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,8 +76,8 @@ def contrast(reference: Posterior, fit: Fit, seed: int) -> Contrast:
     if not common:
         raise InputError(f"{fit.label} has no quantity in common with the reference; nothing can be compared")
     moved = [on_branch(second[name].values, first[name], reference.weights) for name in common]
-    samples = Samples(np.column_stack([first[name].values for name in common]), reference.weights, reference.log_volume)
-    others = Samples(np.column_stack(moved), other.weights, other.log_volume)
+    samples = _samples(reference, [first[name].values for name in common])
+    others = _samples(other, moved)
     free = {column.name for column in parameter_columns(reference)}
     measured = zip(common, samples.values.T, moved, compare_marginals(samples, others, seed), strict=True)
     rows = tuple(
@@ -86,6 +87,10 @@ def contrast(reference: Posterior, fit: Fit, seed: int) -> Contrast:
     return Contrast(
         fit.label, rows, tuple(sorted(first.keys() ^ second.keys())), *_evidence_difference(reference, other)
     )
+
+
+def _samples(posterior: Posterior, columns: Sequence[np.ndarray]) -> Samples:
+    return Samples(np.column_stack(columns), posterior.weights, posterior.effective_sample_size, posterior.log_volume)
 
 
 def _moments(values: np.ndarray, posterior: Posterior) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import rel_entr
 
-from ..inference.statistics import effective_sample_size, reweighted
+from ..inference.statistics import reweighted
 
 MEASURES = ("shift", "width_ratio", "wasserstein", "jensen_shannon")
 _TWO_SIDED = np.array([True, True, False, False])
@@ -30,11 +30,13 @@ class Samples(NamedTuple):
     Attributes:
         values: (n, q), each quantity in its own unit, periodic ones in one piece.
         weights: (n,) summing to one.
+        size: independent samples of equal weight that they are worth, see `Posterior.effective_sample_size`.
         log_volume: (n,) of nested samples, see `Posterior`; None for others.
     """
 
     values: np.ndarray
     weights: np.ndarray
+    size: float
     log_volume: np.ndarray | None = None
 
 
@@ -74,14 +76,13 @@ def compare_marginals(reference: Samples, other: Samples, seed: int) -> list[dic
         seed: of the bootstrap.
     """
     rng = np.random.default_rng(seed)
-    size, other_size = effective_sample_size(reference.weights), effective_sample_size(other.weights)
     n, m = len(reference.weights), len(other.weights)
     first, second = np.pad(reference.weights, (0, m)), np.pad(other.weights, (n, 0))
     replicates = (
-        np.pad(_replicates(reference, size, rng), ((0, 0), (0, m))),
-        np.pad(_replicates(other, other_size, rng), ((0, 0), (n, 0))),
+        np.pad(_replicates(reference, reference.size, rng), ((0, 0), (0, m))),
+        np.pad(_replicates(other, other.size, rng), ((0, 0), (n, 0))),
     )
-    alone = _replicates(reference, size, rng), _replicates(reference, other_size, rng)
+    alone = _replicates(reference, reference.size, rng), _replicates(reference, other.size, rng)
     rows = []
     for own, others in zip(reference.values.T, other.values.T, strict=True):
         points = np.concatenate([own, others])

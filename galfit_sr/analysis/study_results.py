@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from ..inference.correction import khat_in_words
 from .comparison_figures import COLOURS
 from .rendering import text
 
@@ -29,7 +30,7 @@ def study_text(found: Mapping[str, Any]) -> str:
                 f"{_farthest(row['width_ratios'], 1.0):.2f}",
                 str(len(row["outside"])),
                 f"{row['log_evidence_difference']:+.2f} ± {row['log_evidence_difference_error']:.2f}",
-                "" if correction is None else f"{correction['khat']:.2f}",
+                "" if correction is None else khat_in_words(correction),
                 "" if correction is None else f"{correction['method']}{'' if correction['certified'] else ', no'}",
             )
     return text(table, 140)

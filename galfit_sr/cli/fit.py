@@ -21,6 +21,7 @@ class Sampler(enum.StrEnum):
     """Names of the samplers."""
 
     NESTED = "nested"
+    NUTS = "nuts"
 
 
 @command
@@ -49,7 +50,10 @@ def fit(
             "--exact", help="Correct what was found with the emulator to the posterior at full resolution, certified."
         ),
     ] = False,
-    sampler: Annotated[Sampler, typer.Option(help="How the posterior is sampled.")] = Sampler.NESTED,
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(help="How the posterior is sampled: nested (with evidence; the default), or nuts (by gradients)."),
+    ] = None,
     nlive: Annotated[int | None, typer.Option(min=40, help="Live points of the nested sampler.")] = None,
     seed: Seed = None,
     max_seconds: Annotated[
@@ -101,6 +105,7 @@ def fit(
         exact=exact,
         seed=seed,
         x64=x64,
+        kind=None if sampler is None else str(sampler),
         nlive=nlive,
         max_seconds=max_seconds,
         max_calls=max_calls,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,29 @@ def pareto_smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
         # It takes the log-likelihoods that leave-one-out ratios are the inverse of.
         log_weights, khat = array_stats.psislw(-np.asarray(log_ratios))
     return np.asarray(log_weights, dtype=np.float64), float(khat)
+
+
+def rank_rhat(chains: np.ndarray) -> np.ndarray:
+    """(ndim,) rank-normalised split R-hat of chains (c, n, ndim), Vehtari et al. 2021, Bayesian Anal. 16, 667."""
+    return _by_column("rhat", chains, method="rank")
+
+
+def bulk_effective(chains: np.ndarray) -> np.ndarray:
+    """(ndim,) effective samples of chains (c, n, ndim) for the middle of the distribution, ibid."""
+    return _by_column("ess", chains, method="bulk")
+
+
+def tail_effective(chains: np.ndarray) -> np.ndarray:
+    """(ndim,) the same for its 5 % and 95 % quantiles, of which the worse."""
+    return _by_column("ess", chains, method="tail", prob=(0.05, 0.95))
+
+
+def _by_column(statistic: str, chains: np.ndarray, **how: Any) -> np.ndarray:
+    """The statistic of every column of chains (c, n, ndim)."""
+    if is_first_arviz():
+        function = getattr(arviz(), statistic)
+    else:
+        from arviz_stats.base import array_stats
+
+        function = partial(getattr(array_stats, statistic), chain_axis=0, draw_axis=1)
+    return np.array([float(function(column, **how)) for column in np.moveaxis(chains, 2, 0)])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,7 +23,8 @@ class Checkpoints:
 
     Attributes:
         folder: of the run.
-        stage: `exact` for what goes on from a run with an emulator, otherwise empty.
+        stage: what tells it from the others: `exact` for what goes on from a run with an emulator, `first` for what
+            another sampling starts from, empty for the last.
     """
 
     folder: Path
@@ -35,6 +39,10 @@ class Checkpoints:
     def answer(self) -> Path:
         """The first answer: a resumed sampler must start from the same."""
         return self._named("answer.npz")
+
+    def part(self, name: str) -> Checkpoints:
+        """Those of a part of this stage."""
+        return Checkpoints(self.folder, ".".join(filter(None, (self.stage, name))))
 
     def _named(self, what: str) -> Path:
         return self.folder / ".".join(filter(None, ("checkpoint", self.stage, what)))
@@ -87,3 +95,21 @@ def clear(folder: Path) -> None:
     """Removes the checkpoints of a finished run."""
     for path in folder.glob("checkpoint.*"):
         path.unlink()
+
+
+def mark_of(identity: str, *arrays: Any) -> str:
+    """A digest that two runs share if they are the same: of settings in words, and of trees of arrays."""
+    digest = hashlib.sha256(identity.encode())
+    for leaf in jax.tree.leaves(arrays):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def foreign_checkpoint(path: Path) -> str:
+    """The sentence for a checkpoint that another run wrote."""
+    return f"{path} is the checkpoint of another run, with other data, settings or seed; resume it with its own"
+
+
+def unreadable_checkpoint(path: Path) -> str:
+    """The sentence for a file that is no checkpoint."""
+    return f"{path} cannot be read as a checkpoint of this version; start over without it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from .importance import Weighed, weigh
 from .problem import Problem, batch_log_likelihood, in_chunks
 from .sampled import Sampled, information
-from .statistics import effective_sample_size, equal_weight_rows
+from .statistics import equal_weight_rows
 
 LEAST_EFFECTIVE = 400.0
 """Effective samples that re-weighting must leave: fewer do not tell the quantiles that are reported."""
@@ -30,7 +31,7 @@ class Correction:
         most_khat: up to which so many of them can be believed.
         draws: that were weighed.
         effective: samples that they were worth afterwards.
-        emulated_log_evidence, emulated_log_evidence_error: of the run with the emulator.
+        emulated_log_evidence, emulated_log_evidence_error: of the run with the emulator; None for Markov chains.
         emulated_calls: likelihoods of the run with the emulator.
         exact_calls: evaluations of the exact likelihood.
     """
@@ -41,8 +42,8 @@ class Correction:
     most_khat: float
     draws: int
     effective: float
-    emulated_log_evidence: float
-    emulated_log_evidence_error: float
+    emulated_log_evidence: float | None
+    emulated_log_evidence_error: float | None
     emulated_calls: int
     exact_calls: int
 
@@ -74,25 +75,28 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
         run: with an approximate likelihood of the same data.
         seed: of the draws.
     """
-    count = int(np.ceil(effective_sample_size(np.exp(run.log_weights))))
+    count = int(np.ceil(run.effective_sample_size))
     rows = equal_weight_rows(np.exp(run.log_weights), count, seed)
     z = run.z[rows]
     dtype = problem.arrays.shift.dtype
     exact = in_chunks(lambda some: batch_log_likelihood(problem.target, some, problem.arrays), z, dtype)
     exact += problem.offset
     weighed = weigh(exact - run.log_likelihood[rows])
-    evidence = run.log_evidence + weighed.log_mean
+    evidence = evidence_error = None
+    if run.log_evidence is not None and run.log_evidence_error is not None:
+        evidence = run.log_evidence + weighed.log_mean
+        evidence_error = float(np.hypot(run.log_evidence_error, weighed.log_mean_error))
     certified = run.converged and weighed.certified and weighed.effective >= LEAST_EFFECTIVE
     sampled = Sampled(
         z,
         weighed.log_weights,
         exact,
         evidence,
-        float(np.hypot(run.log_evidence_error, weighed.log_mean_error)),
-        information(weighed.log_weights, exact, evidence),
+        evidence_error,
+        None if evidence is None else information(weighed.log_weights, exact, evidence),
         run.calls + count,
         certified,
-        acceptance=run.acceptance,
+        diagnostics=run.diagnostics,
     )
     correction = Correction(
         "re-weighted",
@@ -125,10 +129,16 @@ def repartitioned(correction: Correction, exact: Sampled, calls: int) -> Correct
     )
 
 
+def khat_in_words(correction: Mapping[str, Any]) -> str:
+    """The k-hat of a correction; JSON keeps an infinite one as None."""
+    khat = correction["khat"]
+    return "infinite" if khat is None or not math.isfinite(khat) else f"{khat:.2f}"
+
+
 def in_words(correction: Mapping[str, Any]) -> str:
     """The record of a correction, as a `Posterior` holds it, in a sentence."""
     made = (
-        f"weighed with the full-resolution likelihood (k-hat {correction['khat']:.2f}, up to"
+        f"weighed with the full-resolution likelihood (k-hat {khat_in_words(correction)}, up to"
         f" {correction['most_khat']:.2f} can be believed; {correction['effective']:.0f} effective of"
         f" {correction['draws']} draws)"
     )
@@ -137,6 +147,9 @@ def in_words(correction: Mapping[str, Any]) -> str:
             ", which was not enough, and the full-resolution likelihood was sampled from there on"
             f" ({correction['exact_calls']:,} evaluations)"
         )
-    evidence = f"{correction['emulated_log_evidence']:.2f} +- {correction['emulated_log_evidence_error']:.2f}"
+    evidence = ""
+    if correction["emulated_log_evidence"] is not None:
+        error = correction["emulated_log_evidence_error"]
+        evidence = f" (log evidence {correction['emulated_log_evidence']:.2f} +- {error:.2f})"
     state = "" if correction["certified"] else "; this is not certified"
-    return f"What was sampled with the emulator (log evidence {evidence}) was {made}{state}."
+    return f"What was sampled with the emulator{evidence} was {made}{state}."

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from dynesty.internal_samplers import InternalSampler, SamplerReturn
 from scipy.special import ndtr
 
+from .checkpoint import mark_of
 from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks
 from .proposal import batch_log_ratio, from_cube
-from .walk import FIRST_SCALE, Kernel, steered
+from .walk import FIRST_SCALE, Kernel, differences, steered
 
 
 class ForeignCheckpoint(Exception):
@@ -33,10 +32,7 @@ class Engine:
     def __init__(self, problem: Problem, kernel: Kernel, identity: str) -> None:
         """Args: the galaxy, its kernel, and whatever else two runs that are the same have in common."""
         self.problem, self.kernel = problem, kernel
-        digest = hashlib.sha256(f"{problem.target!r} {identity}".encode())
-        for leaf in jax.tree.leaves((problem.arrays, kernel.proposal)):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        self.mark = digest.hexdigest()
+        self.mark = mark_of(f"{problem.target!r} {identity}", problem.arrays, kernel.proposal)
         self.dtype = problem.arrays.shift.dtype
         self.size = kernel.walkers
 
@@ -44,8 +40,8 @@ class Engine:
         return _live_engine, (self.mark,)
 
     def transform(self, u: np.ndarray) -> np.ndarray:
-        """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the coordinate that chose the component."""
-        return np.append(from_cube(self.kernel.proposal, u), u[..., 0])
+        """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the point's colour, see `Walks`."""
+        return np.append(from_cube(self.kernel.proposal, u), np.floor(u[..., 0] * _COINS) % 2)
 
     def log_likelihood(self, v: np.ndarray) -> float:
         """log(L pi/q), offset included, of what `transform` gave."""
@@ -68,10 +64,21 @@ class Engine:
         return [function(argument) for argument in arguments]
 
 
+_COINS = 2**30
+"""Digits of the coordinate that chooses the component, the last of which has nothing to do with it."""
+_LEAST_SHARE = 0.25
+
+
 class Walks(InternalSampler):
     """dynesty's door to the kernel: all walks of a queue run in one compiled call.
 
     While more than one in `walks` draws from q lies above the threshold, plain draws are cheaper than walks, and exact.
+
+    Live points have one of two colours. A walk steps by differences of points of the other colour, and the new point
+    takes that of its start: a walker must not step by its own relatives. A point alone in an arm of the region would
+    bring along the steps that lead out of the arm, nobody else those that lead in, the live points drift to higher
+    likelihoods and the evidence comes out too high (docs/measured.md). The dead of both colours are replaced by walks
+    from any live point, so that their numbers drift; when one has become rare the colours are dealt again.
     """
 
     def __init__(self, engine: Engine, **kwargs: Any) -> None:
@@ -121,23 +128,32 @@ class Walks(InternalSampler):
         above = np.flatnonzero(values > loglstar)
         self._drawing = len(above) * engine.kernel.calls > CHUNK
         self._owed += CHUNK
-        return [_returned(z[i], values[i], 0, None) for i in above]
+        colours = rng.integers(2, size=len(above))
+        return [_returned(z[i], c, values[i], 0, None) for i, c in zip(above, colours, strict=True)]
 
     def _walk(self, rng: np.random.Generator, loglstar: float, nested_sampler: Any) -> list[SamplerReturn]:
         kernel, offset = self.engine.kernel, self.engine.problem.offset
-        live = nested_sampler.live_v[:, :-1]
-        above = np.flatnonzero(nested_sampler.live_logl > loglstar)
+        live, colours = nested_sampler.live_v[:, :-1], nested_sampler.live_v[:, -1]
+        if min(np.sum(colours == 0), np.sum(colours == 1)) < _LEAST_SHARE * len(live):
+            colours[:] = rng.permutation(len(live)) % 2
+        start = rng.choice(np.flatnonzero(nested_sampler.live_logl > loglstar), kernel.walkers)
+        steps = np.empty((kernel.walkers, kernel.walks, live.shape[1]))
+        for colour in (0, 1):
+            mine = colours[start] == colour
+            others = live[colours != colour]
+            # Too few differences would not span the space.
+            steps[mine] = differences(rng, others if len(others) > live.shape[1] else live, np.sum(mine), kernel.walks)
         walked = kernel.run(
             rng,
-            live[rng.choice(above, kernel.walkers)],
-            live,
+            live[start],
+            steps,
             threshold=loglstar - offset,
             power=0.0,
             scale=self.scale,
         )
         return [
-            _returned(z, value + offset, kernel.calls, {"accepted": accepted})
-            for z, value, accepted in zip(*walked, strict=True)
+            _returned(z, colour, value + offset, kernel.calls, {"accepted": accepted})
+            for colour, z, value, accepted in zip(colours[start], *walked, strict=True)
         ]
 
     @staticmethod
@@ -155,11 +171,11 @@ class Walks(InternalSampler):
             self._pending.clear()
 
 
-def _returned(z: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
+def _returned(z: np.ndarray, colour: int, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
     """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
     return SamplerReturn(
         u=np.append(0.5, ndtr(z)),
-        v=np.append(z, 0.0),
+        v=np.append(z, colour),
         logl=value,
         ncalls=calls,
         evaluation_history=[],

@@ -23,7 +23,7 @@ from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
 from ..progress import Progress
-from ..seeds import check_seed
+from ..seeds import check_seed, part_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
 from .correction import Correction, repartitioned, reweigh
@@ -32,6 +32,7 @@ from .likelihood import LikelihoodSettings
 from .nested import Nested
 from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
 from .results import Posterior
+from .samplers import SAMPLERS, Sampler, sampler_name
 from .stage import Stage, remaining, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
@@ -103,7 +104,7 @@ def check_exact(exact: bool, emulator: str | Emulator | None) -> None:
 def fit(
     observation: Observation,
     *,
-    sampler: Nested | None = None,
+    sampler: Sampler | None = None,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
     emulator: str | Emulator | None = None,
@@ -119,7 +120,7 @@ def fit(
 
     Args:
         observation: the data.
-        sampler: settings; `Nested()` if not given.
+        sampler: settings, `Nested(...)` or `Nuts(...)`; `Nested()` if not given.
         parameters: of the model with their priors; `parameters_for(observation)` if not given.
         model: full-resolution predictor; if not given, the components that `parameters` describes (bulge, two discs and
             halo), integrated over the data's pixels.
@@ -140,15 +141,15 @@ def fit(
     """
     began = time.monotonic()
     sampler = sampler or Nested()
-    if not isinstance(sampler, Nested):
-        raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) are needed")
+    if not isinstance(sampler, tuple(SAMPLERS.values())):
+        raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) or Nuts() are needed")
     check_seed(seed)
     check_exact(exact, emulator)
     posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)
     problem = posed(model=None if exact else model, emulator=emulator)
     truth = posed(model=model) if exact else None
 
-    def run(problem: Problem, name: str, **more: Any) -> Stage:
+    def run(problem: Problem, name: str, seed: int, **more: Any) -> Stage:
         return sample(
             problem,
             remaining(sampler, time.monotonic() - began),
@@ -159,7 +160,7 @@ def fit(
             **more,
         )
 
-    stage = run(problem, "", announce=announce)
+    stage = run(problem, "", seed, announce=announce)
     correction = None
     if truth is not None:
         if progress is not None:
@@ -179,13 +180,15 @@ def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., St
     calls = emulated.calls + correction.exact_calls
     if correction.certified or not emulated.sampled.converged:
         return Stage(truth, weighed.sampled, calls, seconds), correction
-    exact = run(truth, "exact", candidates=weighed.z)
+    exact = run(truth, "exact", part_seed(seed, 2), candidates=weighed.z)
     seconds |= {f"exact {part}": spent for part, spent in exact.seconds.items()}
     correction = repartitioned(correction, exact.sampled, exact.calls)
     return Stage(exact.problem, exact.sampled, calls + exact.calls, seconds), correction
 
 
-def _posterior(stage: Stage, sampler: Nested, seed: int, card: Card | None, correction: Correction | None) -> Posterior:
+def _posterior(
+    stage: Stage, sampler: Sampler, seed: int, card: Card | None, correction: Correction | None
+) -> Posterior:
     problem, run = stage.problem, stage.sampled
     target, arrays, observation = problem.target, problem.arrays, problem.observation
     shift = arrays.shift
@@ -193,7 +196,7 @@ def _posterior(stage: Stage, sampler: Nested, seed: int, card: Card | None, corr
     density = run.log_likelihood + in_chunks(lambda rows: batch_log_prior(target, rows), samples, shift.dtype)
     best = samples[np.argmax(density)]
     maps, binned, chi2 = look(problem, best)
-    settings: dict[str, Any] = {**dataclasses.asdict(sampler), "acceptance": run.acceptance}
+    settings: dict[str, Any] = {**dataclasses.asdict(sampler), **run.diagnostics}
     posterior = Posterior(
         parameters=target.prior.parameters,
         samples=samples,
@@ -201,7 +204,7 @@ def _posterior(stage: Stage, sampler: Nested, seed: int, card: Card | None, corr
         log_likelihood=run.log_likelihood,
         n_likelihood_calls=stage.calls,
         wall_seconds=sum(stage.seconds.values()),
-        sampler="nested",
+        sampler=sampler_name(sampler),
         sampler_settings=settings,
         seed=seed,
         converged=run.converged,
@@ -217,7 +220,9 @@ def _posterior(stage: Stage, sampler: Nested, seed: int, card: Card | None, corr
         truth=dict(observation.truth),
         timings=stage.seconds,
         galaxy=observation.name,
+        chains=run.chains,
         log_volume=run.log_volume,
+        effective_samples=run.effective,
         emulator=None if card is None else card.name,
         correction=None if correction is None else dataclasses.asdict(correction),
     )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
+from ..errors import InputError
 from ..progress import Progress
 from .problem import CHUNK, Arrays, Problem, Target, batch_log_likelihood, in_chunks
 
@@ -73,12 +74,20 @@ def find_modes(
         starts: number of searches.
         progress: called with a phrase, the share that is done and a few words.
         candidates: (n, ndim) latent positions, of an emulator's posterior say; draws from the prior if not given.
+
+    Raises:
+        InputError: the likelihood is finite nowhere.
     """
     report = progress or (lambda phrase, share, words: None)
     target, rng = problem.target, np.random.default_rng(seed)
     report("first answer", 0.0, "compiling")
     z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None else candidates
     values = _log_likelihoods(problem, z)
+    if not np.any(np.isfinite(values)):
+        raise InputError(
+            f"the likelihood is zero or not a number at all {len(z)} starts: what predicts the maps gives none that are"
+            " finite, or the data hold values that no model reaches; look at both"
+        )
     rough = []
     for i, index in enumerate(np.argsort(-values)[:starts]):
         report("first answer", (i + 1) / (starts + 2), f"search {i + 1} of {starts}")

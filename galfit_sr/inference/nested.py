@@ -15,6 +15,7 @@ from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 from ..errors import InputError
 from ..files import write_failure
 from ..progress import Progress
+from .checkpoint import foreign_checkpoint, unreadable_checkpoint
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .mixture import Mixture
 from .problem import Problem
@@ -22,7 +23,7 @@ from .proposal import make_proposal
 from .sampled import Sampled, information
 from .walk import make_kernel
 
-_WALKS = {"repartitioned": 60, "prior": 480}
+_WALKS = {"repartitioned": 60, "prior": 120}
 STARTS = tuple(_WALKS)
 CHECKPOINT_SECONDS = 30.0
 _ENDING = {
@@ -37,9 +38,9 @@ class Nested:
     """Settings of the nested sampler.
 
     Attributes:
-        nlive: live points.
+        nlive: live points; from the prior 500 are advisable (docs/measured.md).
         walks: steps of each walk that draws a new live point; 0, the default, becomes 60 around the first answer and
-            480 from the prior, where shorter ones overestimate the evidence (docs/measured.md).
+            120 from the prior.
         dynamic: whether live points are added where they serve the posterior (Higson et al. 2019, Stat. Comput. 29,
             891), until it has `effective_samples`.
         effective_samples: with which a dynamic run ends.
@@ -238,7 +239,7 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> Sampled:
         int(np.sum(results.ncall)),
         converged,
         log_volume,
-        float(acceptance),
+        diagnostics={"acceptance": float(acceptance)},
     )
 
 
@@ -258,11 +259,7 @@ def _restore(checkpoint: Path, engine: Engine) -> Any:
         with stands_in(engine):
             return dynesty.NestedSampler.restore(str(checkpoint), pool=engine)
     except ForeignCheckpoint:
-        raise InputError(
-            f"{checkpoint} is the checkpoint of another run, with other data, settings or seed; resume it with its own"
-        ) from None
+        raise InputError(foreign_checkpoint(checkpoint)) from None
     except Exception:
         # Damaged bytes can make unpickling fail in any way.
-        raise InputError(
-            f"{checkpoint} cannot be read as a checkpoint of this version; start over without it"
-        ) from None
+        raise InputError(unreadable_checkpoint(checkpoint)) from None

@@ -13,7 +13,7 @@ import numpy as np
 from .maximum import Mode
 from .problem import Problem
 from .proposal import make_proposal
-from .walk import FIRST_SCALE, make_kernel, steered
+from .walk import FIRST_SCALE, differences, make_kernel, steered
 
 _CHAINS = 64
 _ROUNDS = 5
@@ -47,7 +47,9 @@ def broaden(
         scale, kept = FIRST_SCALE, []
         for step in range(_ROUNDS):
             walked = [
-                kernel.run(rng, group, pool, threshold=-np.inf, power=1.0, scale=scale)
+                kernel.run(
+                    rng, group, differences(rng, pool, walkers, walks), threshold=-np.inf, power=1.0, scale=scale
+                )
                 for group in np.split(chains, groups)
             ]
             chains = np.concatenate([w.z for w in walked])

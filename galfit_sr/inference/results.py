@@ -50,6 +50,8 @@ class Posterior:
         galaxy: its name.
         chains: how many chains of equal length follow each other in `samples` (Markov chains; 1 for nested sampling).
         log_volume: (n,) log of the prior volume above the likelihood of each sample; None where there is none.
+        effective_samples: independent samples that those of Markov chains are worth in the worst parameter, in its bulk
+            and tails; None where the weights tell.
     """
 
     parameters: Parameters
@@ -79,6 +81,7 @@ class Posterior:
     galaxy: str = ""
     chains: int = 1
     log_volume: np.ndarray | None = None
+    effective_samples: float | None = None
 
     def __post_init__(self) -> None:
         n, ndim = np.shape(self.samples)
@@ -109,8 +112,8 @@ class Posterior:
 
     @property
     def effective_sample_size(self) -> float:
-        """Kish's effective number of samples; for Markov chains it does not know their autocorrelation."""
-        return effective_sample_size(self.weights)
+        """Independent samples of equal weight that the samples are worth: Kish's number, or that of the chains."""
+        return effective_sample_size(self.weights) if self.effective_samples is None else self.effective_samples
 
     @property
     def is_emulated(self) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
+
+from .statistics import effective_sample_size
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -15,24 +18,33 @@ class Sampled:
         z: (n, ndim) in latent coordinates.
         log_weights: (n,) normalised.
         log_likelihood: (n,) of the likelihood proper, offset included.
-        log_evidence, log_evidence_error: natural logarithm and standard deviation.
-        information: from the prior to the posterior, in nats.
+        log_evidence, log_evidence_error: natural logarithm and standard deviation; None for Markov chains.
+        information: from the prior to the posterior, in nats; None likewise.
         calls: evaluations of the likelihood.
         converged: whether the sampler's own test was passed.
         log_volume: (n,) log of the volume of the sampled density above each sample; None where there is none.
-        acceptance: mean share of accepted steps; NaN where there were none.
+        chains: how many of equal length follow each other in the samples; 1 for nested sampling.
+        effective: samples that those of Markov chains, correlated as they are, are worth; None if the weights tell.
+        diagnostics: what the sampler says of itself, name -> number.
     """
 
     z: np.ndarray
     log_weights: np.ndarray
     log_likelihood: np.ndarray
-    log_evidence: float
-    log_evidence_error: float
-    information: float
+    log_evidence: float | None
+    log_evidence_error: float | None
+    information: float | None
     calls: int
     converged: bool
     log_volume: np.ndarray | None = None
-    acceptance: float = float("nan")
+    chains: int = 1
+    effective: float | None = None
+    diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Independent samples of equal weight that the samples are worth."""
+        return effective_sample_size(np.exp(self.log_weights)) if self.effective is None else self.effective
 
 
 def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidence: float) -> float:

@@ -1,22 +1,33 @@
-"""One sampling from beginning to end: first answer, pilot chain, nested sampling; what was done is not done again."""
+"""One sampling from beginning to end; what was done is not done again.
+
+First answer, pilot chain, short nested run, nested sampling: each starts from what the last one found. What the
+Gaussians of the pilot chain do not reach would hold few live points, and its share of the posterior scatter by more
+than is reported; the Gaussians fitted to the short run's samples put live points there (docs/measured.md).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..progress import Progress
+from ..seeds import part_seed
 from .answer import FirstAnswer, find_answer
 from .checkpoint import Checkpoints, load_answer, save_answer
-from .mixture import laplace_mixture
+from .mixture import Mixture, fit_mixture, laplace_mixture
 from .nested import Nested, run_nested
+from .nuts import Nuts, run_nuts
 from .pilot import broaden
 from .problem import Problem
 from .sampled import Sampled
+from .samplers import Sampler, sampler_name
+from .statistics import equal_weight_rows
+
+AnySampler = TypeVar("AnySampler", bound=Sampler)
 
 
 class Stage(NamedTuple):
@@ -37,7 +48,7 @@ class Stage(NamedTuple):
 
 def sample(
     problem: Problem,
-    settings: Nested,
+    settings: Sampler,
     seed: int,
     *,
     files: Checkpoints | None = None,
@@ -50,7 +61,7 @@ def sample(
 
     Args:
         problem: the galaxy.
-        settings: of the sampler; its limit on time counts from here, the first answer is made in any case.
+        settings: of the sampler; its limits count from here, the first answer is made in any case.
         seed: of every random number.
         files: checkpoints; none are written if not given.
         resume: go on from them.
@@ -59,38 +70,89 @@ def sample(
         announce: called with the first answer, before sampling.
     """
     began = time.monotonic()
-    stored = load_answer(files) if resume and files is not None else None
-    if stored is None:
-        answer = find_answer(problem, seed, progress, candidates)
-        problem, modes, calls = answer.problem, answer.modes, answer.calls
-        if announce is not None:
-            announce(answer)
-        if settings.start == "repartitioned":
-            if progress is not None:
-                progress("pilot chain", None, "")
-            modes, more = broaden(problem, modes, seed, settings.walkers, settings.walks)
-            calls += more
-        mixture = laplace_mixture(modes)
+    seconds: dict[str, float] = {}
+
+    def spent(part: str) -> None:
+        seconds[part] = time.monotonic() - began - sum(seconds.values())
+
+    first = None if files is None else files.part("first")
+    stored, early = ((load_answer(f) if resume and f is not None else None) for f in (files, first))
+    if stored is not None:
+        problem, mixture, calls = stored.applied(problem)
+    else:
+        if early is not None:
+            problem, mixture, calls = early.applied(problem)
+        else:
+            answer = find_answer(problem, seed, progress, candidates)
+            if announce is not None:
+                announce(answer)
+            problem, mixture, calls = _around(answer, settings, seed, progress)
+            if first is not None:
+                save_answer(first, problem, mixture, calls)
+        spent("first answer")
+        if isinstance(settings, Nested) and settings.start == "repartitioned":
+            short = dataclasses.replace(settings, nlive=min(_SHORT, settings.nlive), dynamic=False)
+            run = run_nested(
+                problem,
+                mixture,
+                remaining(short, sum(seconds.values()), calls),
+                part_seed(seed, 1),
+                progress=None if progress is None else lambda _, *more: progress("short nested run", *more),
+                checkpoint=None if first is None else first.sampler,
+                resume=resume,
+            )
+            spent("short nested run")
+            calls += run.calls
+            if not run.converged:
+                return Stage(problem, run, calls, seconds)
+            mixture = _described(run, seed)
         if files is not None:
             save_answer(files, problem, mixture, calls)
+    left = remaining(settings, sum(seconds.values()), calls)
+    common: dict[str, Any] = {
+        "progress": progress,
+        "checkpoint": None if files is None else files.sampler,
+        "resume": resume,
+    }
+    if isinstance(left, Nuts):
+        run = run_nuts(problem, mixture, left, seed, **common)
     else:
-        problem, mixture, calls = stored.applied(problem)
-    answered = time.monotonic()
-    run = run_nested(
-        problem,
-        mixture,
-        remaining(settings, answered - began),
-        seed,
-        progress=progress,
-        checkpoint=None if files is None else files.sampler,
-        resume=resume,
-    )
-    seconds = {"first answer": answered - began, "nested sampling": time.monotonic() - answered}
+        run = run_nested(problem, mixture, left, seed, **common)
+    spent(PARTS[sampler_name(settings)])
     return Stage(problem, run, calls + run.calls, seconds)
 
 
-def remaining(settings: Nested, seconds: float) -> Nested:
-    """The settings, after so many seconds of their limit on time are spent."""
-    if settings.max_seconds is None:
-        return settings
-    return dataclasses.replace(settings, max_seconds=max(settings.max_seconds - seconds, 1e-3))
+PARTS = {"nested": "nested sampling", "nuts": "NUTS"}
+"""What the time of each sampler is called."""
+
+_SHORT, _DRAWS = 100, 1500
+"""Live points of the short run, and the draws from it that the mixture is fitted to."""
+
+
+def _around(
+    answer: FirstAnswer, settings: Sampler, seed: int, progress: Progress | None
+) -> tuple[Problem, Mixture, int]:
+    """The problem cut between its modes, Gaussians around them, and the likelihoods that they took."""
+    modes, calls = answer.modes, answer.calls
+    nested = settings if isinstance(settings, Nested) else Nested()
+    if nested.start == "repartitioned":
+        if progress is not None:
+            progress("pilot chain", None, "")
+        modes, more = broaden(answer.problem, modes, seed, nested.walkers, nested.walks)
+        calls += more
+    return answer.problem, laplace_mixture(modes), calls
+
+
+def _described(run: Sampled, seed: int) -> Mixture:
+    """The mixture that describes the samples of a run best."""
+    rows, counts = np.unique(equal_weight_rows(np.exp(run.log_weights), _DRAWS, seed), return_counts=True)
+    return fit_mixture(run.z[rows], counts / _DRAWS, seed)
+
+
+def remaining(settings: AnySampler, seconds: float, calls: int = 0) -> AnySampler:
+    """The settings, after so many seconds and likelihoods of their limits are spent."""
+    if settings.max_seconds is not None:
+        settings = dataclasses.replace(settings, max_seconds=max(settings.max_seconds - seconds, 1e-3))
+    if settings.max_calls is not None:
+        settings = dataclasses.replace(settings, max_calls=max(settings.max_calls - calls, 1))
+    return settings

@@ -69,21 +69,19 @@ class Kernel(NamedTuple):
         self,
         rng: np.random.Generator,
         start: np.ndarray,
-        pool: np.ndarray,
+        steps: np.ndarray,
         *,
         threshold: float,
         power: float,
         scale: float,
     ) -> Walked:
-        """Walks from `start` (w, ndim), with steps between random pairs out of `pool` (m, ndim); float64 results."""
+        """Walks from `start` (w, ndim) with `steps` (w, walks, ndim), see `differences`; float64 results."""
         dtype = self.arrays.shift.dtype
-        first = rng.integers(len(pool), size=(self.walkers, self.walks))
-        second = (first + rng.integers(1, len(pool), size=first.shape)) % len(pool)
         walked = random_walk(
             self.target,
             self.mesh,
             jnp.asarray(start, dtype),
-            jnp.asarray(pool[first] - pool[second], dtype),
+            jnp.asarray(steps, dtype),
             jnp.asarray(max(threshold, float(jnp.finfo(dtype).min)), dtype),
             jnp.asarray(power, dtype),
             jnp.asarray(scale, dtype),
@@ -105,6 +103,12 @@ def make_kernel(problem: Problem, proposal: Proposal, walkers: int, walks: int) 
         raise InputError(f"walkers are {walkers}; a multiple of the {mesh.devices.size} devices is needed")
     proposal, arrays = replicated((proposal, problem.arrays), mesh)
     return Kernel(problem.target, mesh, proposal, arrays, walkers, walks)
+
+
+def differences(rng: np.random.Generator, pool: np.ndarray, *shape: int) -> np.ndarray:
+    """(*shape, ndim) steps between random pairs out of a pool (m, ndim)."""
+    first = rng.integers(len(pool), size=shape)
+    return pool[first] - pool[(first + rng.integers(1, len(pool), size=shape)) % len(pool)]
 
 
 def steered(scale: float, acceptance: float) -> float:

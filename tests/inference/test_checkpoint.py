@@ -327,8 +327,10 @@ def test_killed_command_resumes_at_any_moment(tmp_path):
     def checkpoints() -> set[tuple[str, int]]:
         return {(p.name, p.stat().st_mtime_ns) for p in folder.glob("checkpoint.dynesty")}
 
-    # During the first answer, at the first checkpoint, and, resumed, at a later one.
+    # During the first answer, in the short run, at the first checkpoint, and, resumed, at a later one.
     killed((*fit, folder), (folder / "config.toml").exists)
+    assert not (folder / "checkpoint.first.answer.npz").exists()
+    killed(resume, (folder / "checkpoint.first.dynesty").exists)
     assert not (folder / "checkpoint.answer.npz").exists()
     killed(resume, checkpoints)
     before = checkpoints()

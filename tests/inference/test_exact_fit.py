@@ -131,6 +131,11 @@ def test_resumed_correction_is_the_same(case):
     assert again.log_evidence == corrected.log_evidence
 
 
+def test_a_predictor_without_finite_maps_is_told():
+    with pytest.raises(InputError, match="the likelihood is zero or not a number at all 1024 starts"):
+        fitted(emulator=emulator(np.nan))
+
+
 def test_nothing_to_correct():
     with pytest.raises(InputError, match="name the emulator"):
         fit(OBSERVATION, exact=True)

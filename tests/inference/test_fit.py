@@ -16,6 +16,7 @@ from galfit_sr.errors import InputError
 from galfit_sr.inference.fit import first_answer, fit, pose
 from galfit_sr.inference.likelihood import LikelihoodSettings
 from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.nuts import Nuts
 from galfit_sr.maps import Observation
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
@@ -25,7 +26,7 @@ from galfit_sr.priors import Prior
 from galfit_sr.psf import GaussianPSF
 
 MODEL = GalaxyModel(canvas=Canvas(32, 1.0), fidelity="point")
-QUICK = Nested(nlive=40, walks=10, walkers=8, max_calls=8000)
+QUICK = Nested(nlive=40, walks=10, walkers=8, max_calls=30_000)
 
 
 def mock(seed: int = 1, **changes) -> Observation:
@@ -111,7 +112,10 @@ def test_a_model_that_does_not_describe_the_data_is_told_before_sampling():
     assert any("brightness" in sentence for sentence in answer.warnings)
 
 
-def test_second_galaxy_compiles_nothing():
+@pytest.mark.parametrize(
+    "sampler", [QUICK, Nuts(chains=2, warmup=100, effective_samples=5, most_draws=50)], ids=["nested", "nuts"]
+)
+def test_second_galaxy_compiles_nothing(sampler):
     """Another truth, redshift, PSF and mask: what a survey pays per galaxy is sampling alone."""
     first = mock(1)
     second = dataclasses.replace(
@@ -121,7 +125,7 @@ def test_second_galaxy_compiles_nothing():
         good=first.good._replace(velocity=first.good.velocity & (np.arange(32) > 4)[:, None]),
     )
     parameters = default_parameters()
-    fit(first, model=MODEL, parameters=parameters, sampler=QUICK)
+    fit(first, model=MODEL, parameters=parameters, sampler=sampler)
     compiled: list[str] = []
 
     def heard(event: str, seconds: float, **details: object) -> None:
@@ -129,7 +133,7 @@ def test_second_galaxy_compiles_nothing():
             compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(heard)
-    fit(second, model=MODEL, parameters=default_parameters(), sampler=QUICK)
+    fit(second, model=MODEL, parameters=default_parameters(), sampler=sampler)
     assert not compiled
     # The count is not blind.
     jax.jit(lambda x: x + 1.25)(np.float64(1.0))

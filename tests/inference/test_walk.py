@@ -19,7 +19,7 @@ from scipy.stats import ks_2samp
 from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.problem import Problem
 from galfit_sr.inference.proposal import Proposal, from_cube, make_proposal
-from galfit_sr.inference.walk import make_kernel, repartitioned_log_likelihood
+from galfit_sr.inference.walk import Kernel, Walked, differences, make_kernel, repartitioned_log_likelihood
 
 SCALE = 0.4
 WALKERS = 2000
@@ -46,6 +46,11 @@ def draws(problem: Problem, proposal: Proposal, seed: int, share: float) -> tupl
     return z[values > threshold], threshold
 
 
+def walked_from(kernel: Kernel, rng: np.random.Generator, start: np.ndarray, pool: np.ndarray, **how: float) -> Walked:
+    """Walks with steps between random pairs out of a pool."""
+    return kernel.run(rng, start, differences(rng, pool, kernel.walkers, kernel.walks), **how)
+
+
 def least_p(found: np.ndarray, expected: np.ndarray, values: np.ndarray, expected_values: np.ndarray) -> float:
     """Smallest p-value over the coordinates, their pairwise sums, and L pi/q."""
     ndim = found.shape[1]
@@ -59,9 +64,8 @@ def walked_p(problem: Problem, proposal: Proposal, other: Proposal, share: float
     """Agreement of exact draws of one restricted density with the same after walks in that, or in another, density."""
     exact, threshold = draws(problem, proposal, 1, share)
     start, pool, expected = exact[:WALKERS], exact[WALKERS : WALKERS + 500], exact[WALKERS + 500 :]
-    walked = make_kernel(problem, other, WALKERS, walks).run(
-        np.random.default_rng(2), start, pool, threshold=threshold, power=0.0, scale=SCALE
-    )
+    kernel = make_kernel(problem, other, WALKERS, walks)
+    walked = walked_from(kernel, np.random.default_rng(2), start, pool, threshold=threshold, power=0.0, scale=SCALE)
     assert np.mean(np.all(walked.z == start, axis=1)) < 0.1, "the walkers must have moved for this to say anything"
     values, expected_values = density(problem, proposal, walked.z), density(problem, proposal, expected)
     return least_p(walked.z, expected, values, expected_values)
@@ -98,7 +102,7 @@ def test_power_one_without_threshold_has_the_posterior_as_its_stationary_density
     pieces = [rng.multivariate_normal(mode.z, mode.covariance, size=component.size) for mode in known.modes]
     exact = np.where(component[:, None], pieces[0], pieces[1])
     kernel = make_kernel(known.problem, make_proposal(3, None, jnp.float64), WALKERS, 30)
-    walked = kernel.run(rng, exact[:WALKERS], exact[-500:], threshold=-np.inf, power=1.0, scale=SCALE)
+    walked = walked_from(kernel, rng, exact[:WALKERS], exact[-500:], threshold=-np.inf, power=1.0, scale=SCALE)
     expected = exact[WALKERS:-500]
     prior = kernel.proposal
     values, expected_values = (density(known.problem, prior, z) for z in (walked.z, expected))
@@ -116,10 +120,8 @@ def test_walkers_leap_between_modes_that_the_pool_knows():
     threshold = float(np.quantile(density(known.problem, proposal, np.concatenate([start, *pools])), 0.02))
     axis = known.modes[1].z - known.modes[0].z
     middle = 0.5 * (known.modes[1].z + known.modes[0].z)
-    crossed = [
-        np.mean((kernel.run(rng, start, pool, threshold=threshold, power=0.0, scale=SCALE).z - middle) @ axis > 0)
-        for pool in pools
-    ]
+    ends = (walked_from(kernel, rng, start, pool, threshold=threshold, power=0.0, scale=SCALE).z for pool in pools)
+    crossed = [np.mean((z - middle) @ axis > 0) for z in ends]
     # Six leaps a walk, of which a quarter point the right way and some of those land: a tenth of the walkers is few.
     assert crossed[0] > 0.1
     assert crossed[1] < 0.1 * crossed[0]
@@ -131,8 +133,9 @@ def test_returned_value_belongs_to_the_returned_position_and_is_above_the_thresh
     exact, threshold = draws(known.problem, proposal, 5, 0.5)
     # Walks of one long step mostly stay where they were: the value of the start must come back too.
     for walks, scale in ((20, SCALE), (1, 2.0)):
-        walked = make_kernel(known.problem, proposal, 64, walks).run(
-            np.random.default_rng(6), exact[:64], exact, threshold=threshold, power=0.0, scale=scale
+        kernel = make_kernel(known.problem, proposal, 64, walks)
+        walked = walked_from(
+            kernel, np.random.default_rng(6), exact[:64], exact, threshold=threshold, power=0.0, scale=scale
         )
         np.testing.assert_allclose(walked.log_likelihood, density(known.problem, proposal, walked.z), rtol=1e-12)
         assert np.all(walked.log_likelihood > threshold)
@@ -146,7 +149,7 @@ def test_evaluations_are_those_that_are_counted():
     problem = dataclasses.replace(known.problem, target=analytic.Counting(4))
     kernel = make_kernel(problem, make_proposal(4, laplace_mixture(known.modes), jnp.float64), 8, 15)
     analytic.EVALUATED.clear()
-    kernel.run(np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, power=0.0, scale=SCALE)
+    walked_from(kernel, np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, power=0.0, scale=SCALE)
     jax.effects_barrier()
     assert len(analytic.EVALUATED) == kernel.walkers * kernel.calls == 8 * 16
 
@@ -156,7 +159,7 @@ def run_on_devices() -> None:
     known = analytic.correlated_gaussian(6)
     kernel = make_kernel(known.problem, make_proposal(6, laplace_mixture(known.modes), jnp.float64), 8, 25)
     start = np.random.default_rng(1).multivariate_normal(known.modes[0].z, known.modes[0].covariance, size=8)
-    walked = kernel.run(np.random.default_rng(2), start, start, threshold=-1e9, power=0.0, scale=SCALE)
+    walked = walked_from(kernel, np.random.default_rng(2), start, start, threshold=-1e9, power=0.0, scale=SCALE)
     np.savez(sys.argv[1], devices=len(jax.devices()), **walked._asdict())
 
 

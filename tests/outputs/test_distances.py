@@ -11,11 +11,16 @@ from galfit_sr.inference.statistics import reweighted
 SHIFT, RATIO = 0.5, 1.3
 
 
+def weighted(x, weights, log_volume=None):
+    """Samples worth Kish's number."""
+    return Samples(x[:, None], weights / weights.sum(), weights.sum() ** 2 / np.sum(weights**2), log_volume)
+
+
 def gaussian(mean, std, n, seed, wider=1.3):
     """Weighted samples: those of a wider Gaussian, weighted to the one asked for."""
     x = np.random.default_rng(seed).normal(mean, wider * std, size=n)
     weights = norm.pdf(x, mean, std) / norm.pdf(x, mean, wider * std)
-    return Samples(x[:, None], weights / weights.sum())
+    return weighted(x, weights)
 
 
 def measured(reference, other, seed=0):
@@ -108,7 +113,7 @@ def test_bins_hide_little():
 
 def drawn(mean, std, n, rng):
     """Samples that all count the same."""
-    return Samples(rng.normal(mean, std, size=(n, 1)), np.full(n, 1 / n))
+    return Samples(rng.normal(mean, std, size=(n, 1)), np.full(n, 1 / n), n)
 
 
 PAIRS = 40
@@ -154,7 +159,7 @@ def nested(live, seed):
     x = 40 * np.exp(true) * rng.choice([-1, 1], size=n)
     log_volume = -np.arange(1, n + 1) * np.log1p(1 / live)
     weights = np.exp(-0.5 * x**2 + log_volume)
-    return Samples(x[:, None], weights / weights.sum(), log_volume)
+    return weighted(x, weights, log_volume)
 
 
 def test_volumes_of_nested_samples_count_in_the_widths():

@@ -89,6 +89,13 @@ def test_what_was_fitted_is_not_fitted_again(fits, tmp_path):
     assert fits == [("bicubic", False, False)]
 
 
+def test_an_infinite_khat_is_kept_and_shown(fits, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECORD, "khat", np.inf)
+    made(tmp_path / "study")
+    kept = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert "infinite" in study_text(kept)
+
+
 def test_refusals(fits, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("")

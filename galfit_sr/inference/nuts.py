@@ -1,0 +1,349 @@
+"""The No-U-Turn sampler (Hoffman & Gelman 2014, JMLR 15, 1593) of NumPyro, in latent coordinates.
+
+The prior is a standard normal there, whatever its bounds, orders and circles are in the parameters. Chains are spread
+over all devices; on a CPU each runs its own trajectories, none waits for the longest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from numpyro.infer.hmc import HMCState, hmc
+
+from ..devices import devices_for, replicated, spread
+from ..errors import InputError
+from ..files import write_bytes
+from ..progress import Progress
+from .arviz_library import bulk_effective, rank_rhat, tail_effective
+from .checkpoint import foreign_checkpoint, mark_of, unreadable_checkpoint
+from .mixture import Mixture
+from .problem import Arrays, Problem, Target, batch_log_likelihood, in_chunks, log_standard_normal
+from .sampled import Sampled
+
+MOST_RHAT = 1.01
+"""Up to which chains count as one distribution (Vehtari et al. 2021, Bayesian Anal. 16, 667)."""
+_ROUND = 50
+_STAGE = 100
+"""Steps of warming up with one mass matrix. NumPyro would learn it anew from each chain's first 25 steps, from which 18
+dimensions cannot be learnt; after a stage, those of all chains are a better start than that."""
+_MOST_TREE_DEPTH = 8
+_TRIES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Nuts:
+    """Settings of the No-U-Turn sampler.
+
+    Attributes:
+        chains: that run beside each other, each from its own draw of the first answer.
+        warmup: steps of each chain that adapt step length and mass matrix, and are not kept; whole hundreds.
+        effective_samples: of the worst parameter, in its bulk and its tails, with which the run ends, once all R-hat
+            are below 1.01.
+        most_draws: of each chain, with which it ends in any case.
+        target_acceptance: that the step length aims at; closer to 1 for posteriors of difficult shapes.
+        max_seconds, max_calls: limits that end the run with a marked partial result.
+    """
+
+    chains: int = 4
+    warmup: int = 300
+    effective_samples: int = 1000
+    most_draws: int = 4000
+    target_acceptance: float = 0.9
+    max_seconds: float | None = None
+    max_calls: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 2), ("warmup", _STAGE), ("effective_samples", 1), ("most_draws", _ROUND)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
+        if self.warmup % _STAGE:
+            raise InputError(f"warmup is {self.warmup}; a multiple of {_STAGE} is needed")
+        if not 0 < self.target_acceptance < 1:
+            raise InputError(f"target_acceptance is {self.target_acceptance}; a number between 0 and 1 is needed")
+        for name in ("max_seconds", "max_calls"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} is {value}; a positive number is needed")
+
+
+class _Steps(NamedTuple):
+    """What steps of the chains left, (chains, steps, ...).
+
+    Attributes:
+        z: latent positions.
+        log_density: of the posterior there, less the offset of the likelihood.
+        divergent: whether the trajectory's energy ran away.
+        gradients: that the step took.
+        acceptance: mean Metropolis probability along the trajectory.
+    """
+
+    z: Any
+    log_density: Any
+    divergent: Any
+    gradients: Any
+    acceptance: Any
+
+
+def run_nuts(
+    problem: Problem,
+    mixture: Mixture,
+    settings: Nuts,
+    seed: int,
+    *,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Sampled:
+    """Samples a posterior.
+
+    Args:
+        problem: the galaxy, cut between the modes.
+        mixture: first answer: chains start from its draws, with its covariance as the inverse of their mass matrix.
+        settings: of the sampler.
+        seed: of every random number.
+        progress: called with a phrase, the share that is done and a line of details.
+        checkpoint: file for chains and their states, written after every round of 50 steps.
+        resume: go on from the checkpoint if it is there.
+
+    Raises:
+        InputError: the posterior density is not finite where the chains should start, they never leave their starts,
+            or a checkpoint is not that of this run.
+    """
+    began = time.monotonic()
+    mesh = devices_for(settings.chains)
+    arrays = replicated(problem.arrays, mesh)
+    fixed = dataclasses.replace(settings, effective_samples=1, most_draws=_ROUND, max_seconds=None, max_calls=None)
+    start = (mixture.weights, mixture.means, mixture.covariances)
+    mark = mark_of(repr((problem.target, fixed, seed)), problem.arrays, start)
+    states = _start(problem, mesh, arrays, mixture, settings, seed)
+    steps = None
+    if resume and checkpoint is not None and checkpoint.exists():
+        states, steps = _load(checkpoint, mark, states)
+    quality, limited = _judge(steps, settings), False
+    while steps is None or not (limited or quality.enough):
+        states, more = _advance(problem.target, mesh, settings.target_acceptance, states, arrays)
+        taken = [np.asarray(a, np.float64) for a in more]
+        steps = _Steps(*taken) if steps is None else _Steps(*map(_longer, steps, taken))
+        count = steps.z.shape[1]
+        if count < settings.warmup and count % _STAGE == 0:
+            covariances = _pooled(steps.z[:, -_STAGE:], states.adapt_state.inverse_mass_matrix)
+            states = _states(
+                problem.target, mesh, settings.target_acceptance, states.z, covariances, states.rng_key, arrays
+            )
+        if checkpoint is not None:
+            _save(checkpoint, mark, states, steps)
+        quality = _judge(steps, settings)
+        calls = int(np.sum(steps.gradients))
+        limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
+        limited |= settings.max_calls is not None and calls > settings.max_calls
+        if progress is not None:
+            progress("NUTS", quality.share, f"{calls:,} gradients, {quality.words}")
+    return _collect(problem, steps, quality, settings)
+
+
+def _longer(steps: np.ndarray, more: np.ndarray) -> np.ndarray:
+    return np.concatenate([steps, more], axis=1)
+
+
+def _kernel(
+    target: Target, acceptance: float, arrays: Arrays, z: jax.Array, covariance: jax.Array, key: jax.Array
+) -> tuple[HMCState, Any]:
+    """The state of a chain at its start, and the function that takes a step."""
+    start, step = hmc(lambda z: -(target.latent_log_likelihood(z, arrays) + log_standard_normal(z)))
+    state = start(
+        z,
+        _STAGE,
+        inverse_mass_matrix=covariance,
+        dense_mass=True,
+        adapt_mass_matrix=False,
+        target_accept_prob=acceptance,
+        max_tree_depth=_MOST_TREE_DEPTH,
+        rng_key=key,
+    )
+    return state, step
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _states(
+    target: Target,
+    mesh: Mesh,
+    acceptance: float,
+    z: jax.Array,
+    covariances: jax.Array,
+    keys: jax.Array,
+    arrays: Arrays,
+) -> HMCState:
+    """States of the chains at positions (chains, ndim), with these inverse mass matrices."""
+
+    def one(row, arrays):
+        return _kernel(target, acceptance, arrays, *row)[0]
+
+    return spread(one, mesh, (z, covariances, keys), arrays)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _advance(
+    target: Target, mesh: Mesh, acceptance: float, states: HMCState, arrays: Arrays
+) -> tuple[HMCState, _Steps]:
+    """The states of the chains a round of steps later, and the steps."""
+
+    def one(state, arrays):
+        adapted = state.adapt_state
+        # The start is not evaluated: nothing of it is used.
+        _, step = _kernel(target, acceptance, arrays, state.z, adapted.inverse_mass_matrix, state.rng_key)
+
+        def taken(state, _):
+            state = step(state)
+            return state, _Steps(state.z, -state.potential_energy, state.diverging, state.num_steps, state.accept_prob)
+
+        return jax.lax.scan(taken, state, length=_ROUND)
+
+    return spread(one, mesh, states, arrays)
+
+
+def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, settings: Nuts, seed: int) -> HMCState:
+    """States of the chains at draws of the mixture at which the density is finite."""
+    rng = np.random.default_rng(seed)
+    components = rng.choice(len(mixture.weights), _TRIES, p=mixture.weights)
+    z = np.stack([rng.multivariate_normal(mixture.means[c], mixture.covariances[c]) for c in components])
+    dtype = problem.arrays.shift.dtype
+    values = in_chunks(lambda rows: batch_log_likelihood(problem.target, rows, problem.arrays), z, dtype)
+    chosen = np.flatnonzero(np.isfinite(values))[: settings.chains]
+    if len(chosen) < settings.chains:
+        raise InputError(
+            f"the likelihood is finite at {len(chosen)} of {_TRIES} draws around the first answer; the"
+            f" {settings.chains} chains need as many places to start from"
+        )
+    return _states(
+        problem.target,
+        mesh,
+        settings.target_acceptance,
+        jnp.asarray(z[chosen], dtype),
+        jnp.asarray(mixture.covariances[components[chosen]], dtype),
+        jax.random.split(jax.random.key(seed), settings.chains),
+        arrays,
+    )
+
+
+def _pooled(z: np.ndarray, before: jax.Array) -> jax.Array:
+    """For every chain the covariance within the chains (c, n, ndim), that of before counting as ndim steps."""
+    offsets = z - z.mean(axis=1, keepdims=True)
+    scatter = np.einsum("cni,cnj->ij", offsets, offsets)
+    count, ndim = z.shape[0] * z.shape[1], z.shape[2]
+    covariance = (scatter + ndim * np.asarray(before, np.float64).mean(axis=0)) / (count + ndim)
+    return jnp.asarray(np.broadcast_to(covariance, before.shape), before.dtype)
+
+
+class _Quality(NamedTuple):
+    """How far the chains have come.
+
+    Attributes:
+        rhat: the largest of all parameters; infinite as long as nothing is kept.
+        effective: the smallest of all parameters, in bulk and tails.
+        divergences: among the steps that are kept.
+        enough: whether the run can end.
+        share: that is done.
+    """
+
+    rhat: float
+    effective: float
+    divergences: int
+    enough: bool
+    share: float
+
+    @property
+    def words(self) -> str:
+        """For the line of progress."""
+        if not np.isfinite(self.rhat):
+            return "warming up"
+        return f"R-hat {self.rhat:.3f}, {self.effective:.0f} effective samples"
+
+
+def _judge(steps: _Steps | None, settings: Nuts) -> _Quality:
+    count = 0 if steps is None else steps.z.shape[1]
+    kept = count - settings.warmup
+    if steps is None or kept < _ROUND:
+        return _Quality(np.inf, 0.0, 0, False, count / (settings.warmup + settings.effective_samples / settings.chains))
+    z = steps.z[:, settings.warmup :]
+    stuck = np.flatnonzero(np.all(np.ptp(z, axis=1) == 0, axis=1))
+    if stuck.size:
+        raise InputError(
+            f"{stuck.size} of {settings.chains} chains never left their start: no step was accepted, as happens where"
+            " the likelihood is infinite or not a number nearby; check data and priors, or use the nested sampler"
+        )
+    rhat = float(np.max(rank_rhat(z)))
+    effective = float(min(np.min(bulk_effective(z)), np.min(tail_effective(z))))
+    enough = (rhat <= MOST_RHAT and effective >= settings.effective_samples) or kept >= settings.most_draws
+    needed = kept * max(settings.effective_samples / effective, 1.0)
+    share = min(count / (settings.warmup + min(needed, settings.most_draws)), 1.0)
+    return _Quality(rhat, effective, int(np.sum(steps.divergent[:, settings.warmup :])), enough, share)
+
+
+def _collect(problem: Problem, steps: _Steps, quality: _Quality, settings: Nuts) -> Sampled:
+    # A run that a limit ended while it warmed up still has something to show, and is not converged.
+    first = min(settings.warmup, steps.z.shape[1] - _ROUND)
+    z = steps.z[:, first:].reshape(-1, problem.target.ndim)
+    density = steps.log_density[:, first:].reshape(-1)
+    good = quality.rhat <= MOST_RHAT and quality.effective >= settings.effective_samples and quality.divergences == 0
+    return Sampled(
+        z,
+        np.full(len(z), -np.log(len(z))),
+        density - np.asarray(log_standard_normal(z)) + problem.offset,
+        None,
+        None,
+        None,
+        int(np.sum(steps.gradients)),
+        good,
+        chains=settings.chains,
+        effective=max(quality.effective, 1.0),
+        diagnostics={
+            "rhat": quality.rhat,
+            "effective": quality.effective,
+            "divergences": quality.divergences,
+            "acceptance": float(np.mean(steps.acceptance[:, first:])),
+            "gradients_per_draw": float(np.mean(steps.gradients[:, first:])),
+        },
+    )
+
+
+def _save(path: Path, mark: str, states: HMCState, steps: _Steps) -> None:
+    leaves = [jax.random.key_data(a) if _is_key(a) else a for a in jax.tree.leaves(states)]
+    buffer = io.BytesIO()
+    np.savez(buffer, *map(np.asarray, leaves), mark=mark, **steps._asdict())
+    write_bytes(path, buffer.getvalue())
+
+
+def _load(path: Path, mark: str, like: HMCState) -> tuple[HMCState, _Steps]:
+    """The states and steps that `_save` wrote; the states at the start tell how they are made up."""
+    leaves, tree = jax.tree.flatten(like)
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:
+            theirs = str(stored["mark"])
+            arrays = [stored[f"arr_{i}"] for i in range(len(leaves))]
+            steps = _Steps(*(stored[name] for name in _Steps._fields))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(unreadable_checkpoint(path)) from error
+    if theirs != mark:
+        raise InputError(foreign_checkpoint(path))
+    restored = [
+        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else jnp.asarray(a, leaf.dtype)
+        for a, leaf in zip(arrays, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(
+        tree, [jax.device_put(a, leaf.sharding) for a, leaf in zip(restored, leaves, strict=True)]
+    ), steps
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,14 @@
+"""The samplers, by name."""
+
+from __future__ import annotations
+
+from .nested import Nested
+from .nuts import Nuts
+
+Sampler = Nested | Nuts
+SAMPLERS: dict[str, type[Nested] | type[Nuts]] = {"nested": Nested, "nuts": Nuts}
+
+
+def sampler_name(settings: Sampler) -> str:
+    """Name of the sampler that these are the settings of."""
+    return next(name for name, kind in SAMPLERS.items() if isinstance(settings, kind))

@@ -1,0 +1,81 @@
+"""A sampling in parts: first answer, short run, second run; limits that end it in any of them, and going on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from galfit_sr.inference.checkpoint import Checkpoints
+from galfit_sr.inference.fit import pose
+from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.stage import Stage, remaining, sample
+from galfit_sr.model.galaxy import GalaxyModel
+from galfit_sr.model.grid import Canvas
+from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
+
+MODEL = GalaxyModel(components=("disc1", "halo"), canvas=Canvas(8, 5.0), fidelity="point")
+GALAXY = make_mock(MOCK_TRUTH, model=MODEL, fibres=0, seed=1)
+SETTINGS = Nested(nlive=120, walks=20)
+
+
+def sampled(settings: Nested = SETTINGS, **how) -> Stage:
+    return sample(pose(GALAXY, model=MODEL), settings, seed=3, **how)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Stage:
+    return sampled()
+
+
+def assert_same(stage: Stage, other: Stage) -> None:
+    assert stage.calls == other.calls
+    for field in dataclasses.fields(stage.sampled):
+        np.testing.assert_array_equal(
+            getattr(stage.sampled, field.name), getattr(other.sampled, field.name), field.name
+        )
+
+
+def test_calls_are_those_of_all_parts(whole):
+    assert whole.sampled.converged
+    assert set(whole.seconds) == {"first answer", "short nested run", "nested sampling"}
+    # Besides the second run there are the searches, 64 chains of five rounds, and a short run of half the size or more.
+    assert whole.calls > 1.5 * whole.sampled.calls + 64 * 5 * (SETTINGS.walks + 1)
+
+
+@pytest.mark.parametrize("ends_in", ["short nested run", "nested sampling"])
+def test_a_limit_ends_it_in_any_part_and_it_goes_on(whole, ends_in, tmp_path):
+    second = whole.sampled.calls
+    limit = whole.calls - (second // 2 if ends_in == "nested sampling" else second + SETTINGS.walks * SETTINGS.walkers)
+    limited = dataclasses.replace(SETTINGS, max_calls=limit)
+    part = sampled(limited, files=Checkpoints(tmp_path))
+    assert not part.sampled.converged
+    assert list(part.seconds)[-1] == ends_in
+    # A batch of walks more than allowed, and the draws with which the live points of a run begin.
+    assert limit < part.calls <= limit + SETTINGS.walkers * (SETTINGS.walks + 1) + SETTINGS.nlive
+    assert np.sum(np.exp(part.sampled.log_weights)) == pytest.approx(1)
+
+    announced: list[object] = []
+    on = sampled(
+        files=Checkpoints(tmp_path),
+        resume=True,
+        announce=announced.append,
+    )
+    assert_same(on, whole)
+    assert not announced, "the first answer is not made again"
+    assert ("short nested run" in on.seconds) == (ends_in == "short nested run")
+
+
+def test_from_the_prior_there_is_no_short_run():
+    stage = sampled(Nested(nlive=60, walks=5, start="prior", max_calls=30_000))
+    assert set(stage.seconds) == {"first answer", "nested sampling"}
+
+
+def test_limits_that_are_spent_end_the_next_part_at_once():
+    limits = remaining(Nested(max_seconds=10, max_calls=1000), 4, 300)
+    assert (limits.max_seconds, limits.max_calls) == (6, 700)
+    spent = remaining(Nested(max_seconds=10, max_calls=1000), 40, 3000)
+    assert 0 < spent.max_seconds < 0.01
+    assert spent.max_calls == 1
+    assert remaining(Nested(), 40, 3000) == Nested()
