@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .inference.fit import fit as fit
     from .inference.likelihood import LikelihoodSettings as LikelihoodSettings
     from .inference.nested import Nested as Nested
+    from .inference.nss import Nss as Nss
     from .inference.nuts import Nuts as Nuts
     from .inference.results import Posterior as Posterior
     from .maps import Maps as Maps
@@ -57,6 +58,7 @@ _HOMES = {
     "Maps": "maps",
     "MoffatPSF": "psf",
     "Nested": "inference.nested",
+    "Nss": "inference.nss",
     "Nuts": "inference.nuts",
     "Observation": "maps",
     "Order": "parameters",

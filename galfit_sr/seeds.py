@@ -1,8 +1,6 @@
-"""Seeds of random numbers: which are allowed, and those of the parts of a run."""
+"""Seeds of random numbers: which are allowed."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from .errors import InputError
 
@@ -13,12 +11,3 @@ def check_seed(seed: int) -> None:
     """Raises InputError unless every generator of random numbers in use takes the seed."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST:
         raise InputError(f"seed is {seed!r}; a whole number from 0 to {LARGEST} is needed")
-
-
-def part_seed(seed: int, part: int) -> int:
-    """A seed for one part of a run.
-
-    A nested run whose proposal was made from the samples of another must have random numbers of its own: with the same
-    ones, and 100 live points, its log evidence was too low by a whole error (docs/measured.md).
-    """
-    return int(np.random.SeedSequence((seed, part)).generate_state(1)[0])

@@ -105,6 +105,10 @@ class TestRefusals:
         (tmp_path / "galaxy.fits").mkdir()
         assert_refused(run("fit", "galaxy.fits"), "galaxy.fits is not a file", tmp_path, ["galaxy.fits"])
 
+    def test_setting_of_another_sampler(self, run, tmp_path):
+        result = run("fit", "--sampler", "nuts", "--nlive", "100")
+        assert_refused(result, "nlive is no setting of the sampler nuts; leave it out", tmp_path, [])
+
     def test_not_fits(self, run, tmp_path):
         (tmp_path / "galaxy.fits").write_text("no galaxy\n")
         assert_refused(run("fit", "galaxy.fits"), "galaxy.fits", tmp_path, ["galaxy.fits"])

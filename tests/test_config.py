@@ -177,7 +177,7 @@ REFUSED = {
     "[sampler]\nnlive = 'many'": r"\[sampler\] nlive = 'many'; a whole number is needed",
     "[sampler]\nnlive = 3": "nlive is 3; a whole number of at least 40",
     "[sampler]\nstart = 'posterior'": "start is 'posterior'; allowed are",
-    "[sampler]\nkind = 'emcee'": "'emcee'; allowed are 'nested', 'nuts'",
+    "[sampler]\nkind = 'emcee'": "'emcee'; allowed are 'nested', 'nuts', 'nss'",
     "[sampler]\nkind = 'nuts'\nnlive = 100": "nlive",
     "[likelihood]\nkind = 'cauchy'": "likelihood kind is 'cauchy'",
     "[likelihood]\nweights = { velocty = 1 }": r"\[likelihood.weights\]: 'velocty'; did you mean 'velocity'",

@@ -22,6 +22,7 @@ class Sampler(enum.StrEnum):
 
     NESTED = "nested"
     NUTS = "nuts"
+    NSS = "nss"
 
 
 @command
@@ -52,7 +53,9 @@ def fit(
     ] = False,
     sampler: Annotated[
         Sampler | None,
-        typer.Option(help="How the posterior is sampled: nested (with evidence; the default), or nuts (by gradients)."),
+        typer.Option(
+            help="How the posterior is sampled: nested (the default), nuts (by gradients), or nss (nested, on devices)."
+        ),
     ] = None,
     nlive: Annotated[int | None, typer.Option(min=40, help="Live points of the nested sampler.")] = None,
     seed: Seed = None,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..errors import InputError
 from ..files import write_bytes
 from .mixture import Mixture
 from .problem import Problem
@@ -113,3 +115,49 @@ def foreign_checkpoint(path: Path) -> str:
 def unreadable_checkpoint(path: Path) -> str:
     """The sentence for a file that is no checkpoint."""
     return f"{path} cannot be read as a checkpoint of this version; start over without it"
+
+
+_State = TypeVar("_State")
+_Rows = TypeVar("_Rows", bound=tuple)
+
+
+def save_state(path: Path, mark: str, state: Any, rows: Any) -> None:
+    """Writes the state of a sampler, a tree of arrays and PRNG keys, and a named tuple of what it gave so far."""
+    leaves = [jax.random.key_data(a) if _is_key(a) else a for a in jax.tree.leaves(state)]
+    buffer = io.BytesIO()
+    np.savez(buffer, *map(np.asarray, leaves), mark=mark, **rows._asdict())
+    write_bytes(path, buffer.getvalue())
+
+
+def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[_State, _Rows]:
+    """What `save_state` wrote.
+
+    Args:
+        path: of the file.
+        mark: of the run that goes on.
+        like: a state of the same make-up, on the devices that it belongs to.
+        rows: type of the named tuple.
+
+    Raises:
+        InputError: the file is damaged, or that of another run.
+    """
+    leaves, tree = jax.tree.flatten(like)
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:
+            theirs = str(stored["mark"])
+            arrays = [stored[f"arr_{i}"] for i in range(len(leaves))]
+            found = rows(*(stored[name] for name in rows._fields))  # type: ignore[attr-defined]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(unreadable_checkpoint(path)) from error
+    if theirs != mark:
+        raise InputError(foreign_checkpoint(path))
+    restored = [
+        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else jnp.asarray(a, leaf.dtype)
+        for a, leaf in zip(arrays, leaves, strict=True)
+    ]
+    placed = [jax.device_put(a, leaf.sharding) for a, leaf in zip(restored, leaves, strict=True)]
+    return jax.tree.unflatten(tree, placed), found
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

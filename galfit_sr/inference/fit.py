@@ -23,7 +23,7 @@ from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
 from ..progress import Progress
-from ..seeds import check_seed, part_seed
+from ..seeds import check_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
 from .correction import Correction, repartitioned, reweigh
@@ -33,7 +33,7 @@ from .nested import Nested
 from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
 from .results import Posterior
 from .samplers import SAMPLERS, Sampler, sampler_name
-from .stage import Stage, remaining, sample
+from .stage import Stage, part_seed, remaining, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""
@@ -120,7 +120,7 @@ def fit(
 
     Args:
         observation: the data.
-        sampler: settings, `Nested(...)` or `Nuts(...)`; `Nested()` if not given.
+        sampler: settings, `Nested(...)`, `Nuts(...)` or `Nss(...)`; `Nested()` if not given.
         parameters: of the model with their priors; `parameters_for(observation)` if not given.
         model: full-resolution predictor; if not given, the components that `parameters` describes (bulge, two discs and
             halo), integrated over the data's pixels.

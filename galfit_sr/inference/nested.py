@@ -20,7 +20,7 @@ from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .mixture import Mixture
 from .problem import Problem
 from .proposal import make_proposal
-from .sampled import Sampled, information
+from .sampled import Sampled, evidence_error, information
 from .walk import make_kernel
 
 _WALKS = {"repartitioned": 60, "prior": 120}
@@ -234,24 +234,13 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> Sampled:
         log_weights,
         log_likelihood,
         evidence,
-        _evidence_error(np.exp(log_weights), log_volume),
+        evidence_error(np.exp(log_weights), log_volume),
         information(log_weights, log_likelihood, evidence),
         int(np.sum(results.ncall)),
         converged,
         log_volume,
         diagnostics={"acceptance": float(acceptance)},
     )
-
-
-def _evidence_error(weights: np.ndarray, log_volume: np.ndarray) -> float:
-    """Standard deviation of the log evidence by the unknown shrinkage of every step.
-
-    d log Z / d log t_j is the share of the evidence that lies beyond step j, and log t_j scatters by its own mean 1/n_j
-    (Skilling 2006, Bayesian Anal. 1, 833): sqrt(H/n) where n is constant. dynesty's own error counts a step by the
-    information gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
-    """
-    beyond = np.cumsum(weights[::-1])[::-1]
-    return float(np.sqrt(np.sum((beyond * np.diff(log_volume, prepend=0.0)) ** 2)))
 
 
 def _restore(checkpoint: Path, engine: Engine) -> Any:

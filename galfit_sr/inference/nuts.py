@@ -7,9 +7,7 @@ over all devices; on a CPU each runs its own trajectories, none waits for the lo
 from __future__ import annotations
 
 import dataclasses
-import io
 import time
-import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +20,9 @@ from numpyro.infer.hmc import HMCState, hmc
 
 from ..devices import devices_for, replicated, spread
 from ..errors import InputError
-from ..files import write_bytes
 from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
-from .checkpoint import foreign_checkpoint, mark_of, unreadable_checkpoint
+from .checkpoint import load_state, mark_of, save_state
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, batch_log_likelihood, in_chunks, log_standard_normal
 from .sampled import Sampled
@@ -58,7 +55,7 @@ class Nuts:
     warmup: int = 300
     effective_samples: int = 1000
     most_draws: int = 4000
-    target_acceptance: float = 0.9
+    target_acceptance: float = 0.95
     max_seconds: float | None = None
     max_calls: int | None = None
 
@@ -129,7 +126,7 @@ def run_nuts(
     states = _start(problem, mesh, arrays, mixture, settings, seed)
     steps = None
     if resume and checkpoint is not None and checkpoint.exists():
-        states, steps = _load(checkpoint, mark, states)
+        states, steps = load_state(checkpoint, mark, states, _Steps)
     quality, limited = _judge(steps, settings), False
     while steps is None or not (limited or quality.enough):
         states, more = _advance(problem.target, mesh, settings.target_acceptance, states, arrays)
@@ -142,7 +139,7 @@ def run_nuts(
                 problem.target, mesh, settings.target_acceptance, states.z, covariances, states.rng_key, arrays
             )
         if checkpoint is not None:
-            _save(checkpoint, mark, states, steps)
+            save_state(checkpoint, mark, states, steps)
         quality = _judge(steps, settings)
         calls = int(np.sum(steps.gradients))
         limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
@@ -315,35 +312,3 @@ def _collect(problem: Problem, steps: _Steps, quality: _Quality, settings: Nuts)
             "gradients_per_draw": float(np.mean(steps.gradients[:, first:])),
         },
     )
-
-
-def _save(path: Path, mark: str, states: HMCState, steps: _Steps) -> None:
-    leaves = [jax.random.key_data(a) if _is_key(a) else a for a in jax.tree.leaves(states)]
-    buffer = io.BytesIO()
-    np.savez(buffer, *map(np.asarray, leaves), mark=mark, **steps._asdict())
-    write_bytes(path, buffer.getvalue())
-
-
-def _load(path: Path, mark: str, like: HMCState) -> tuple[HMCState, _Steps]:
-    """The states and steps that `_save` wrote; the states at the start tell how they are made up."""
-    leaves, tree = jax.tree.flatten(like)
-    try:
-        with np.load(io.BytesIO(path.read_bytes())) as stored:
-            theirs = str(stored["mark"])
-            arrays = [stored[f"arr_{i}"] for i in range(len(leaves))]
-            steps = _Steps(*(stored[name] for name in _Steps._fields))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(unreadable_checkpoint(path)) from error
-    if theirs != mark:
-        raise InputError(foreign_checkpoint(path))
-    restored = [
-        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else jnp.asarray(a, leaf.dtype)
-        for a, leaf in zip(arrays, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(
-        tree, [jax.device_put(a, leaf.sharding) for a, leaf in zip(restored, leaves, strict=True)]
-    ), steps
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

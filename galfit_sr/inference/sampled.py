@@ -50,3 +50,14 @@ class Sampled:
 def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidence: float) -> float:
     """Kullback-Leibler divergence from prior to posterior in nats, from weighted samples (n,)."""
     return float(np.sum(np.exp(log_weights) * (log_likelihood - log_evidence)))
+
+
+def evidence_error(weights: np.ndarray, log_volume: np.ndarray) -> float:
+    """Standard deviation of the log evidence by the unknown shrinkage of every step.
+
+    d log Z / d log t_j is the share of the evidence that lies beyond step j, and log t_j scatters by its own mean 1/n_j
+    (Skilling 2006, Bayesian Anal. 1, 833): sqrt(H/n) where n is constant. dynesty's own error counts a step by the
+    information gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
+    """
+    beyond = np.cumsum(weights[::-1])[::-1]
+    return float(np.sqrt(np.sum((beyond * np.diff(log_volume, prepend=0.0)) ** 2)))

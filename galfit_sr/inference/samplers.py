@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .nested import Nested
+from .nss import Nss
 from .nuts import Nuts
 
-Sampler = Nested | Nuts
-SAMPLERS: dict[str, type[Nested] | type[Nuts]] = {"nested": Nested, "nuts": Nuts}
+Sampler = Nested | Nuts | Nss
+SAMPLERS: dict[str, type[Nested] | type[Nuts] | type[Nss]] = {"nested": Nested, "nuts": Nuts, "nss": Nss}
 
 
 def sampler_name(settings: Sampler) -> str:

@@ -14,7 +14,7 @@ from galfit_sr.inference.importance import weigh
 from galfit_sr.inference.mixture import fit_mixture, laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.sampled import Sampled
-from galfit_sr.seeds import part_seed
+from galfit_sr.inference.stage import part_seed
 
 SEEDS = range(5)
 SETTINGS = Nested(nlive=100)

@@ -1,0 +1,284 @@
+"""Nested slice sampling (Yallup, Kroupa & Handley 2026, arXiv:2601.23252) with blackjax, a loop on the device.
+
+Batches of the lowest live points are replaced at once by slices along directions that follow the covariance of the live
+points, many batches in one compiled call, walkers spread over all devices. Evidence and posterior are those of the
+dynesty runs, from the same starts, by other walks and other code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ..devices import devices_for, replicated, spread
+from ..errors import InputError
+from ..progress import Progress
+from .checkpoint import load_state, mark_of, save_state
+from .mixture import Mixture
+from .nested import STARTS
+from .problem import Arrays, Problem, Target, in_chunks
+from .proposal import Proposal, batch_log_ratio, from_cube, log_density, make_proposal
+from .sampled import Sampled, evidence_error, information
+from .walk import repartitioned_log_likelihood
+
+_ROUND = 10
+_MOST_EXPANSIONS, _MOST_SHRINKS = 10, 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Nss:
+    """Settings of nested slice sampling.
+
+    Attributes:
+        nlive: live points; from the prior 500 are advisable.
+        slices: to a new live point; 0, the default, becomes twice the number of parameters.
+        batch: live points that are replaced at once; as many as keep the device busy, and few beside `nlive`.
+        start: `repartitioned` around the first answer, or from the `prior`.
+        dlogz: the run ends when the live points can add no more than this to the log evidence.
+        max_seconds, max_calls: limits that end the run with a marked partial result.
+    """
+
+    nlive: int = 400
+    slices: int = 0
+    batch: int = 16
+    start: str = "repartitioned"
+    dlogz: float = 0.1
+    max_seconds: float | None = None
+    max_calls: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
+        for name, least in (("nlive", 40), ("slices", 0), ("batch", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
+        if 2 * self.batch > self.nlive:
+            raise InputError(f"batch is {self.batch}; at most half of the {self.nlive} live points can go at once")
+        for name in ("dlogz", "max_seconds", "max_calls"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} is {value}; a positive number is needed")
+
+
+class _Dead(NamedTuple):
+    """Points in the order of their death.
+
+    Attributes:
+        z: (n, ndim) latent positions.
+        value: (n,) log(L pi/q), less the offset of L.
+        calls: (n,) likelihoods that the point took that replaced it.
+    """
+
+    z: Any
+    value: Any
+    calls: Any
+
+
+def run_nss(
+    problem: Problem,
+    mixture: Mixture | None,
+    settings: Nss,
+    seed: int,
+    *,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Sampled:
+    """Samples a posterior; arguments as for `run_nested`, the checkpoint written after every round.
+
+    Raises:
+        InputError: blackjax is not installed, or a checkpoint is not that of this run.
+    """
+    began = time.monotonic()
+    _check_installed()
+    ndim, dtype = problem.target.ndim, problem.arrays.shift.dtype
+    proposal = make_proposal(ndim, mixture if settings.start == "repartitioned" else None, dtype)
+    mesh = devices_for(settings.batch)
+    shared = replicated((proposal, problem.arrays), mesh)
+    slices = settings.slices or 2 * ndim
+    z = from_cube(proposal, np.random.default_rng(seed).random((settings.nlive, ndim + 1)))
+    state = _begin(problem.target, devices_for(settings.nlive), jnp.asarray(z, dtype), *shared)
+    state = replicated(state, mesh)
+    dead = _Dead(np.empty((0, ndim)), np.empty(0), np.empty(0))
+    mark = mark_of(
+        repr((problem.target, dataclasses.replace(settings, max_seconds=None, max_calls=None), seed)), *shared
+    )
+    if resume and checkpoint is not None and checkpoint.exists():
+        state, dead = load_state(checkpoint, mark, state, _Dead)
+    left, limited = _left(state, dead, settings), False
+    while left > settings.dlogz and not limited:
+        key = jax.random.fold_in(jax.random.key(seed), len(dead.value))
+        state, died = _advance(problem.target, mesh, slices, settings.batch, state, key, *shared)
+        dead = _Dead(*(np.concatenate([a, np.asarray(b, np.float64)]) for a, b in zip(dead, died, strict=True)))
+        if checkpoint is not None:
+            save_state(checkpoint, mark, state, dead)
+        left = _left(state, dead, settings)
+        calls = settings.nlive + int(dead.calls.sum())
+        limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
+        limited |= settings.max_calls is not None and calls > settings.max_calls
+        if progress is not None:
+            share = len(dead.value) / (len(dead.value) + settings.nlive * max(left - settings.dlogz, 0.0) + 1)
+            evidence = _evidence(dead, settings)[0] + problem.offset
+            progress("nested slice sampling", share, f"{calls:,} calls, log evidence {evidence:.1f}")
+    return _collect(problem, proposal, state, dead, settings, left <= settings.dlogz)
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("blackjax") is None:
+        raise InputError("sampler nss needs blackjax, which is not installed: pip install 'galfit-sr[nss]'")
+
+
+def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
+    """The function that makes a particle of blackjax from a position and a threshold."""
+    from blackjax.ns.base import init_state_strategy
+
+    return partial(
+        init_state_strategy,
+        logprior_fn=lambda z: log_density(proposal, z),
+        loglikelihood_fn=lambda z: repartitioned_log_likelihood(target, z, proposal, arrays),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _begin(target: Target, mesh: Mesh, z: jax.Array, proposal: Proposal, arrays: Arrays) -> Any:
+    """The state of blackjax's sampler with live points at (n, ndim)."""
+    from blackjax.ns.adaptive import init
+    from blackjax.ns.nss import live_covariance_factor
+
+    def one(position, proposal, arrays):
+        return _particle(target, proposal, arrays)(position)
+
+    return init(
+        z,
+        init_state_fn=lambda positions: spread(one, mesh, positions, proposal, arrays),
+        update_inner_kernel_params_fn=live_covariance_factor,
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _advance(
+    target: Target,
+    mesh: Mesh,
+    slices: int,
+    batch: int,
+    state: Any,
+    key: jax.Array,
+    proposal: Proposal,
+    arrays: Arrays,
+) -> tuple[Any, _Dead]:
+    """The state after a round of batches, and those that died."""
+    from blackjax.mcmc.slice import build_kernel as build_slice
+    from blackjax.mcmc.slice import stepping_out
+    from blackjax.ns.nss import build_kernel, covariance_proposal, slice_constrained_step
+
+    def walk(row, level, factor, proposal, arrays):
+        key, particle = row
+        one_slice = build_slice(interval=stepping_out, max_expansions=_MOST_EXPANSIONS, max_shrinkage=_MOST_SHRINKS)
+        step = slice_constrained_step(_particle(target, proposal, arrays), one_slice, covariance_proposal)
+
+        def moved(particle, key):
+            particle, info = step(key, particle, level, covariance_factor=factor)
+            # Both ends of the first bracket are looked at as well.
+            return particle, 2 + info.num_expansions + info.num_shrink
+
+        particle, counts = jax.lax.scan(moved, particle, jax.random.split(key, slices))
+        return particle, jnp.sum(counts)
+
+    def replace(_step, _slices, count):
+        """blackjax's own update, with its walkers spread over devices, and on a CPU one after the other."""
+
+        def update(key, state, level, covariance_factor):
+            choice, own = jax.random.split(key)
+            alive = state.particles.loglikelihood > level
+            # On a plateau of the likelihood nobody is above the level.
+            alive = jnp.where(jnp.any(alive), alive, True)
+            start = jax.random.choice(choice, alive.size, (count,), p=alive / jnp.sum(alive))
+            rows = jax.random.split(own, count), jax.tree.map(lambda a: a[start], state.particles)
+            particles, calls = spread(walk, mesh, rows, level, covariance_factor, proposal, arrays)
+            born = jnp.full_like(particles.loglikelihood_birth, level)
+            return particles._replace(loglikelihood_birth=born), calls
+
+        return update
+
+    kernel = build_kernel(_particle(target, proposal, arrays), slices, batch, update_strategy=replace)
+
+    def taken(state, key):
+        state, info = kernel(key, state)
+        died = info.particles
+        order = jnp.argsort(died.loglikelihood)
+        return state, _Dead(died.position[order], died.loglikelihood[order], info.update_info)
+
+    state, died = jax.lax.scan(taken, state, jax.random.split(key, _ROUND))
+    return state, _Dead(*(a.reshape(-1, *a.shape[2:]) for a in died))
+
+
+def _log_volume(dead: int, settings: Nss, live: bool) -> np.ndarray:
+    """Expected log of the volume of q above every point, in order: those of a batch die one after the other.
+
+    Fowlie, Handley & Su 2021, MNRAS 503, 1199.
+    """
+    left = settings.nlive - np.arange(dead) % settings.batch
+    if live:
+        left = np.concatenate([left, np.arange(settings.nlive, 0, -1)])
+    return -np.cumsum(np.log1p(1 / left))
+
+
+def _log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
+    """log of likelihood times shell, of points in order; 1/(n+1) of the volume before lies below each on average."""
+    before = np.concatenate([[0.0], log_volume[:-1]])
+    return value + before + np.log(-np.expm1(log_volume - before))
+
+
+def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
+    """Log evidence of the dead, less the offset, and log of the volume that is left."""
+    if not len(dead.value):
+        return -np.inf, 0.0
+    log_volume = _log_volume(len(dead.value), settings, live=False)
+    return float(np.logaddexp.reduce(_log_weights(dead.value, log_volume))), float(log_volume[-1])
+
+
+def _left(state: Any, dead: _Dead, settings: Nss) -> float:
+    """How much the live points can still add to the log evidence."""
+    evidence, log_volume = _evidence(dead, settings)
+    if not np.isfinite(evidence):
+        return np.inf
+    most = float(np.max(np.asarray(state.particles.loglikelihood, np.float64))) + log_volume
+    return float(np.logaddexp(evidence, most) - evidence)
+
+
+def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, settings: Nss, ended: bool) -> Sampled:
+    values = np.asarray(state.particles.loglikelihood, np.float64)
+    order = np.argsort(values)
+    z = np.concatenate([dead.z, np.asarray(state.particles.position, np.float64)[order]])
+    value = np.concatenate([dead.value, values[order]])
+    log_volume = _log_volume(len(dead.value), settings, live=True)
+    log_weights = _log_weights(value, log_volume)
+    evidence = float(np.logaddexp.reduce(log_weights))
+    log_weights -= evidence
+    dtype = problem.arrays.shift.dtype
+    log_ratio = in_chunks(lambda rows: batch_log_ratio(proposal, rows), z, dtype)
+    log_likelihood = value + problem.offset + log_ratio
+    calls = settings.nlive + int(dead.calls.sum())
+    replaced = max(len(dead.calls), 1)
+    return Sampled(
+        z,
+        log_weights,
+        log_likelihood,
+        evidence + problem.offset,
+        evidence_error(np.exp(log_weights), log_volume),
+        information(log_weights, log_likelihood, evidence + problem.offset),
+        calls,
+        ended,
+        log_volume,
+        diagnostics={"calls_per_point": float(dead.calls.sum()) / replaced},
+    )
