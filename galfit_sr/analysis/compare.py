@@ -129,8 +129,10 @@ def _emulator_errors(fits: Sequence[Fit], observation: Observation) -> tuple[dic
 
 
 def _default_labels(posteriors: Sequence[Posterior]) -> list[str]:
-    """Their predictors, numbered where several have the same."""
+    """Their predictors, with their samplers where these differ, numbered where several have the same."""
     names = [posterior.predictor for posterior in posteriors]
+    if len({posterior.sampler for posterior in posteriors}) > 1:
+        names = [f"{name}, {posterior.sampler}" for name, posterior in zip(names, posteriors, strict=True)]
     seen: Counter[str] = Counter()
     labels = []
     for name in names:

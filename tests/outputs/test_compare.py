@@ -141,6 +141,21 @@ def test_too_few_samples_are_refused(posterior):
         gs.compare(posterior, dataclasses.replace(posterior, log_weights=few))
 
 
+def test_samplers_tell_posteriors_apart(posterior, other):
+    chains = dataclasses.replace(other, sampler="nuts", chains=2, effective_samples=50.0, log_volume=None)
+    compared = gs.compare(posterior, chains, posterior)
+    assert [fit.label for fit in compared.fits] == [
+        "full resolution, nested 1",
+        "full resolution, nuts",
+        "full resolution, nested 2",
+    ]
+    # What the chains are worth, not how long they are, gives the errors.
+    row = next(row for row in compared.contrasts[0].rows if row.name == "inclination_deg")
+    longer = gs.compare(posterior, dataclasses.replace(chains, effective_samples=5000.0)).contrasts[0]
+    shorter = next(r for r in longer.rows if r.name == "inclination_deg")
+    assert row.measures["shift"].error > 1.5 * shorter.measures["shift"].error
+
+
 @pytest.mark.parametrize("labels", [("a",), ("a", "a")])
 def test_labels_tell_posteriors_apart(posterior, other, labels):
     with pytest.raises(InputError, match="needs one of its own"):
