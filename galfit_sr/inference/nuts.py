@@ -22,6 +22,7 @@ from ..devices import devices_for, replicated, spread
 from ..errors import InputError
 from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
+from .bending import Bending, fit_bending, to_latent, to_straight, unbent
 from .checkpoint import load_state, mark_of, save_state
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, batch_log_likelihood, in_chunks, log_standard_normal
@@ -123,23 +124,21 @@ def run_nuts(
     fixed = dataclasses.replace(settings, effective_samples=1, most_draws=_ROUND, max_seconds=None, max_calls=None)
     start = (mixture.weights, mixture.means, mixture.covariances)
     mark = mark_of(repr((problem.target, fixed, seed)), problem.arrays, start)
-    states = _start(problem, mesh, arrays, mixture, settings, seed)
+    chains = _start(problem, mesh, arrays, mixture, settings, seed)
     steps = None
     if resume and checkpoint is not None and checkpoint.exists():
-        states, steps = load_state(checkpoint, mark, states, _Steps)
+        chains, steps = load_state(checkpoint, mark, chains, _Steps)
     quality, limited = _judge(steps, settings), False
     while steps is None or not (limited or quality.enough):
-        states, more = _advance(problem.target, mesh, settings.target_acceptance, states, arrays)
+        states, more = _advance(problem.target, mesh, settings.target_acceptance, *chains, arrays)
+        chains = chains._replace(states=states)
         taken = [np.asarray(a, np.float64) for a in more]
         steps = _Steps(*taken) if steps is None else _Steps(*map(_longer, steps, taken))
         count = steps.z.shape[1]
         if count < settings.warmup and count % _STAGE == 0:
-            covariances = _pooled(steps.z[:, -_STAGE:], states.adapt_state.inverse_mass_matrix)
-            states = _states(
-                problem.target, mesh, settings.target_acceptance, states.z, covariances, states.rng_key, arrays
-            )
+            chains = _straightened(problem, mesh, arrays, chains, steps.z[:, -(count // 2) :], settings)
         if checkpoint is not None:
-            save_state(checkpoint, mark, states, steps)
+            save_state(checkpoint, mark, chains, steps)
         quality = _judge(steps, settings)
         calls = int(np.sum(steps.gradients))
         limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
@@ -153,13 +152,31 @@ def _longer(steps: np.ndarray, more: np.ndarray) -> np.ndarray:
     return np.concatenate([steps, more], axis=1)
 
 
+class _Chains(NamedTuple):
+    """States of the chains, whose positions are straight coordinates, and the map from these to latent ones."""
+
+    states: HMCState
+    bending: Bending
+
+
 def _kernel(
-    target: Target, acceptance: float, arrays: Arrays, z: jax.Array, covariance: jax.Array, key: jax.Array
+    target: Target,
+    acceptance: float,
+    bending: Bending,
+    arrays: Arrays,
+    x: jax.Array,
+    covariance: jax.Array,
+    key: jax.Array,
 ) -> tuple[HMCState, Any]:
     """The state of a chain at its start, and the function that takes a step."""
-    start, step = hmc(lambda z: -(target.latent_log_likelihood(z, arrays) + log_standard_normal(z)))
+
+    def potential(x):
+        z = to_latent(bending, x)
+        return -(target.latent_log_likelihood(z, arrays) + log_standard_normal(z))
+
+    start, step = hmc(potential)
     state = start(
-        z,
+        x,
         _STAGE,
         inverse_mass_matrix=covariance,
         dense_mass=True,
@@ -179,38 +196,41 @@ def _states(
     z: jax.Array,
     covariances: jax.Array,
     keys: jax.Array,
+    bending: Bending,
     arrays: Arrays,
 ) -> HMCState:
-    """States of the chains at positions (chains, ndim), with these inverse mass matrices."""
+    """States of the chains at latent positions (chains, ndim), with these inverse mass matrices in straight ones."""
 
-    def one(row, arrays):
-        return _kernel(target, acceptance, arrays, *row)[0]
+    def one(row, bending, arrays):
+        z, covariance, key = row
+        return _kernel(target, acceptance, bending, arrays, to_straight(bending, z), covariance, key)[0]
 
-    return spread(one, mesh, (z, covariances, keys), arrays)
+    return spread(one, mesh, (z, covariances, keys), bending, arrays)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _advance(
-    target: Target, mesh: Mesh, acceptance: float, states: HMCState, arrays: Arrays
+    target: Target, mesh: Mesh, acceptance: float, states: HMCState, bending: Bending, arrays: Arrays
 ) -> tuple[HMCState, _Steps]:
     """The states of the chains a round of steps later, and the steps."""
 
-    def one(state, arrays):
+    def one(state, bending, arrays):
         adapted = state.adapt_state
         # The start is not evaluated: nothing of it is used.
-        _, step = _kernel(target, acceptance, arrays, state.z, adapted.inverse_mass_matrix, state.rng_key)
+        _, step = _kernel(target, acceptance, bending, arrays, state.z, adapted.inverse_mass_matrix, state.rng_key)
 
         def taken(state, _):
             state = step(state)
-            return state, _Steps(state.z, -state.potential_energy, state.diverging, state.num_steps, state.accept_prob)
+            z = to_latent(bending, state.z)
+            return state, _Steps(z, -state.potential_energy, state.diverging, state.num_steps, state.accept_prob)
 
         return jax.lax.scan(taken, state, length=_ROUND)
 
-    return spread(one, mesh, states, arrays)
+    return spread(one, mesh, states, bending, arrays)
 
 
-def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, settings: Nuts, seed: int) -> HMCState:
-    """States of the chains at draws of the mixture at which the density is finite."""
+def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, settings: Nuts, seed: int) -> _Chains:
+    """Chains at draws of the mixture at which the density is finite."""
     rng = np.random.default_rng(seed)
     components = rng.choice(len(mixture.weights), _TRIES, p=mixture.weights)
     z = np.stack([rng.multivariate_normal(mixture.means[c], mixture.covariances[c]) for c in components])
@@ -222,24 +242,57 @@ def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, setti
             f"the likelihood is finite at {len(chosen)} of {_TRIES} draws around the first answer; the"
             f" {settings.chains} chains need as many places to start from"
         )
-    return _states(
-        problem.target,
+    heaviest = np.argmax(mixture.weights)
+    bending = unbent(mixture.means[heaviest], mixture.covariances[heaviest], dtype)
+    inverse = np.asarray(bending.inverse, np.float64)
+    return _begun(
+        problem,
         mesh,
-        settings.target_acceptance,
-        jnp.asarray(z[chosen], dtype),
-        jnp.asarray(mixture.covariances[components[chosen]], dtype),
-        jax.random.split(jax.random.key(seed), settings.chains),
         arrays,
+        settings,
+        bending,
+        jnp.asarray(z[chosen], dtype),
+        inverse @ mixture.covariances[components[chosen]] @ inverse.T,
+        jax.random.split(jax.random.key(seed), settings.chains),
     )
 
 
-def _pooled(z: np.ndarray, before: jax.Array) -> jax.Array:
-    """For every chain the covariance within the chains (c, n, ndim), that of before counting as ndim steps."""
-    offsets = z - z.mean(axis=1, keepdims=True)
-    scatter = np.einsum("cni,cnj->ij", offsets, offsets)
-    count, ndim = z.shape[0] * z.shape[1], z.shape[2]
-    covariance = (scatter + ndim * np.asarray(before, np.float64).mean(axis=0)) / (count + ndim)
-    return jnp.asarray(np.broadcast_to(covariance, before.shape), before.dtype)
+def _straightened(
+    problem: Problem, mesh: Mesh, arrays: Arrays, chains: _Chains, draws: np.ndarray, settings: Nuts
+) -> _Chains:
+    """The chains where they are, in coordinates that are straight by draws (c, n, ndim) of all of them."""
+    states = chains.states
+    basis = np.asarray(chains.bending.basis, np.float64)
+    before = basis @ np.asarray(states.adapt_state.inverse_mass_matrix, np.float64).mean(axis=0) @ basis.T
+    z = jax.vmap(to_latent, (None, 0))(chains.bending, states.z)
+    bending = fit_bending(draws, before, z.dtype)
+    white = np.broadcast_to(np.eye(z.shape[1]), (len(z), z.shape[1], z.shape[1]))
+    return _begun(problem, mesh, arrays, settings, bending, z, white, states.rng_key)
+
+
+def _begun(
+    problem: Problem,
+    mesh: Mesh,
+    arrays: Arrays,
+    settings: Nuts,
+    bending: Bending,
+    z: jax.Array,
+    covariances: np.ndarray,
+    keys: jax.Array,
+) -> _Chains:
+    """Chains at latent positions (chains, ndim), with these inverse mass matrices in straight coordinates."""
+    bending = replicated(bending, mesh)
+    states = _states(
+        problem.target,
+        mesh,
+        settings.target_acceptance,
+        z,
+        jnp.asarray(covariances, z.dtype),
+        keys,
+        bending,
+        arrays,
+    )
+    return _Chains(states, bending)
 
 
 class _Quality(NamedTuple):
