@@ -1,7 +1,8 @@
 """The No-U-Turn sampler (Hoffman & Gelman 2014, JMLR 15, 1593) of NumPyro, in latent coordinates.
 
-The prior is a standard normal there, whatever its bounds, orders and circles are in the parameters. Chains are spread
-over all devices; on a CPU each runs its own trajectories, none waits for the longest.
+The prior is a standard normal there, whatever its bounds, orders and circles are in the parameters; what the data bend
+is straightened while warming up (`bending`). Chains are spread over all devices; on a CPU each runs its own
+trajectories, none waits for the longest.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Nuts:
 
     Attributes:
         chains: that run beside each other, each from its own draw of the first answer.
-        warmup: steps of each chain that adapt step length and mass matrix, and are not kept; whole hundreds.
+        warmup: steps of each chain that adapt step length and coordinates, and are not kept; whole hundreds.
         effective_samples: of the worst parameter, in its bulk and its tails, with which the run ends, once all R-hat
             are below 1.01.
         most_draws: of each chain, with which it ends in any case.
@@ -56,7 +57,7 @@ class Nuts:
     warmup: int = 300
     effective_samples: int = 1000
     most_draws: int = 4000
-    target_acceptance: float = 0.95
+    target_acceptance: float = 0.9
     max_seconds: float | None = None
     max_calls: int | None = None
 
