@@ -57,7 +57,7 @@ class Nuts:
     warmup: int = 300
     effective_samples: int = 1000
     most_draws: int = 4000
-    target_acceptance: float = 0.9
+    target_acceptance: float = 0.95
     max_seconds: float | None = None
     max_calls: int | None = None
 
