@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .importance import Weighed, weigh
-from .problem import Problem, batch_log_likelihood, in_chunks
+from .problem import Problem, log_likelihoods
 from .sampled import Sampled, information
 from .statistics import equal_weight_rows
 
@@ -78,9 +78,7 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
     count = int(np.ceil(run.effective_sample_size))
     rows = equal_weight_rows(np.exp(run.log_weights), count, seed)
     z = run.z[rows]
-    dtype = problem.arrays.shift.dtype
-    exact = in_chunks(lambda some: batch_log_likelihood(problem.target, some, problem.arrays), z, dtype)
-    exact += problem.offset
+    exact = log_likelihoods(problem, z) + problem.offset
     weighed = weigh(exact - run.log_likelihood[rows])
     evidence = evidence_error = None
     if run.log_evidence is not None and run.log_evidence_error is not None:

@@ -13,7 +13,7 @@ from dynesty.internal_samplers import InternalSampler, SamplerReturn
 from scipy.special import ndtr
 
 from .checkpoint import mark_of
-from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks
+from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks, log_likelihoods
 from .proposal import batch_log_ratio, from_cube
 from .walk import FIRST_SCALE, Kernel, differences, steered
 
@@ -51,9 +51,7 @@ class Engine:
 
     def log_likelihoods(self, z: np.ndarray) -> np.ndarray:
         """log(L pi/q), offset included, of latent vectors (m, ndim)."""
-        target, arrays = self.problem.target, self.problem.arrays
-        found = in_chunks(lambda rows: batch_log_likelihood(target, rows, arrays), z, self.dtype)
-        return found + self.problem.offset - self.log_ratio(z)
+        return log_likelihoods(self.problem, z) + self.problem.offset - self.log_ratio(z)
 
     def log_ratio(self, z: np.ndarray) -> np.ndarray:
         """log(q/pi) of latent vectors (m, ndim)."""

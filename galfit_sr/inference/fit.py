@@ -29,11 +29,12 @@ from .checkpoint import Checkpoints
 from .correction import Correction, repartitioned, reweigh
 from .diagnosis import diagnose, outside_training
 from .likelihood import LikelihoodSettings
+from .limits import remaining
 from .nested import Nested
 from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
 from .results import Posterior
 from .samplers import SAMPLERS, Sampler, sampler_name
-from .stage import Stage, part_seed, remaining, sample
+from .stage import Stage, part_seed, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""

@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 
 from ..errors import InputError
 from ..progress import Progress
-from .problem import CHUNK, Arrays, Problem, Target, batch_log_likelihood, in_chunks
+from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods
 
 _ROUGH_STEPS, _FINE_STEPS = 25, 100
 _KEEP_WITHIN = 30.0
@@ -82,7 +82,7 @@ def find_modes(
     target, rng = problem.target, np.random.default_rng(seed)
     report("first answer", 0.0, "compiling")
     z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None else candidates
-    values = _log_likelihoods(problem, z)
+    values = log_likelihoods(problem, z)
     if not np.any(np.isfinite(values)):
         raise InputError(
             f"the likelihood is zero or not a number at all {len(z)} starts: what predicts the maps gives none that are"
@@ -145,16 +145,10 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
 def _modes(problem: Problem, found: list[_Found]) -> tuple[Mode, ...]:
     target, arrays = problem.target, problem.arrays
     positions = [np.asarray(target.latent(f.theta, arrays.shift), dtype=np.float64) for f in found]
-    values = _log_likelihoods(problem, np.stack(positions))
+    values = log_likelihoods(problem, np.stack(positions))
     return tuple(
         Mode(one, _covariance(problem, f.theta), float(value - 0.5 * one @ one - 0.5 * one.size * np.log(2 * np.pi)))
         for one, f, value in zip(positions, found, values, strict=True)
-    )
-
-
-def _log_likelihoods(problem: Problem, z: np.ndarray) -> np.ndarray:
-    return in_chunks(
-        lambda rows: batch_log_likelihood(problem.target, rows, problem.arrays), z, problem.arrays.shift.dtype
     )
 
 

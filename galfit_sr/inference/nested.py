@@ -17,6 +17,7 @@ from ..files import write_failure
 from ..progress import Progress
 from .checkpoint import foreign_checkpoint, unreadable_checkpoint
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
+from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .problem import Problem
 from .proposal import make_proposal
@@ -65,14 +66,8 @@ class Nested:
             raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
         if self.walks == 0:
             object.__setattr__(self, "walks", _WALKS[self.start])
-        for name, least in (("nlive", 40), ("walks", 1), ("walkers", 1), ("effective_samples", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
-        for name in ("dlogz", "max_seconds", "max_calls"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; a positive number is needed")
+        check_whole(self, nlive=40, walks=1, walkers=1, effective_samples=1)
+        check_positive(self, "dlogz", "max_seconds", "max_calls")
 
 
 class _OutOfBudget(Exception):
@@ -192,8 +187,8 @@ class _Watch:
         now = time.monotonic()
         # While dynesty adds its last live points it can neither be stopped nor resumed, and is about to end anyway.
         ending = "add_live_it" in details or getattr(self.sampler, "internal_state", None) in _ENDING
-        if not ending:
-            self._stop_at_limits(now, calls)
+        if not ending and reached(self.settings, self.began, calls):
+            raise _OutOfBudget
         if self.progress is None or now - self.told < 0.2:
             return
         self.told = now
@@ -201,12 +196,6 @@ class _Watch:
         if hasattr(results, "logz"):
             text += f", log evidence {results.logz:.1f}"
         self.progress("nested sampling", self._share(float(results.delta_logz), iteration), text)
-
-    def _stop_at_limits(self, now: float, calls: int) -> None:
-        if self.settings.max_seconds is not None and now - self.began > self.settings.max_seconds:
-            raise _OutOfBudget
-        if self.settings.max_calls is not None and calls > self.settings.max_calls:
-            raise _OutOfBudget
 
     def _share(self, remaining: float, iteration: int) -> float:
         """Share of the iterations: what is left of the evidence falls by 1/nlive per iteration once past the bulk."""

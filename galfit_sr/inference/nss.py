@@ -23,6 +23,7 @@ from ..devices import devices_for, replicated, spread
 from ..errors import InputError
 from ..progress import Progress
 from .checkpoint import load_state, mark_of, save_state
+from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .nested import STARTS
 from .problem import Arrays, Problem, Target, in_chunks
@@ -58,16 +59,10 @@ class Nss:
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
-        for name, least in (("nlive", 40), ("slices", 0), ("batch", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
+        check_whole(self, nlive=40, slices=0, batch=1)
         if 2 * self.batch > self.nlive:
             raise InputError(f"batch is {self.batch}; at most half of the {self.nlive} live points can go at once")
-        for name in ("dlogz", "max_seconds", "max_calls"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; a positive number is needed")
+        check_positive(self, "dlogz", "max_seconds", "max_calls")
 
 
 class _Dead(NamedTuple):
@@ -124,8 +119,7 @@ def run_nss(
             save_state(checkpoint, mark, state, dead)
         left = _left(state, dead, settings)
         calls = settings.nlive + int(dead.calls.sum())
-        limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
-        limited |= settings.max_calls is not None and calls > settings.max_calls
+        limited = reached(settings, began, calls)
         if progress is not None:
             share = len(dead.value) / (len(dead.value) + settings.nlive * max(left - settings.dlogz, 0.0) + 1)
             evidence = _evidence(dead, settings)[0] + problem.offset

@@ -25,8 +25,9 @@ from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
 from .bending import Bending, fit_bending, to_latent, to_straight, unbent
 from .checkpoint import load_state, mark_of, save_state
+from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
-from .problem import Arrays, Problem, Target, batch_log_likelihood, in_chunks, log_standard_normal
+from .problem import Arrays, Problem, Target, log_likelihoods, log_standard_normal
 from .sampled import Sampled
 
 MOST_RHAT = 1.01
@@ -62,18 +63,12 @@ class Nuts:
     max_calls: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("chains", 2), ("warmup", _STAGE), ("effective_samples", 1), ("most_draws", _ROUND)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InputError(f"{name} is {value!r}; a whole number of at least {least} is needed")
+        check_whole(self, chains=2, warmup=_STAGE, effective_samples=1, most_draws=_ROUND)
         if self.warmup % _STAGE:
             raise InputError(f"warmup is {self.warmup}; a multiple of {_STAGE} is needed")
         if not 0 < self.target_acceptance < 1:
             raise InputError(f"target_acceptance is {self.target_acceptance}; a number between 0 and 1 is needed")
-        for name in ("max_seconds", "max_calls"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; a positive number is needed")
+        check_positive(self, "max_seconds", "max_calls")
 
 
 class _Steps(NamedTuple):
@@ -142,8 +137,7 @@ def run_nuts(
             save_state(checkpoint, mark, chains, steps)
         quality = _judge(steps, settings)
         calls = int(np.sum(steps.gradients))
-        limited = settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds
-        limited |= settings.max_calls is not None and calls > settings.max_calls
+        limited = reached(settings, began, calls)
         if progress is not None:
             progress("NUTS", quality.share, f"{calls:,} gradients, {quality.words}")
     return _collect(problem, steps, quality, settings)
@@ -236,8 +230,7 @@ def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, setti
     components = rng.choice(len(mixture.weights), _TRIES, p=mixture.weights)
     z = np.stack([rng.multivariate_normal(mixture.means[c], mixture.covariances[c]) for c in components])
     dtype = problem.arrays.shift.dtype
-    values = in_chunks(lambda rows: batch_log_likelihood(problem.target, rows, problem.arrays), z, dtype)
-    chosen = np.flatnonzero(np.isfinite(values))[: settings.chains]
+    chosen = np.flatnonzero(np.isfinite(log_likelihoods(problem, z)))[: settings.chains]
     if len(chosen) < settings.chains:
         raise InputError(
             f"the likelihood is finite at {len(chosen)} of {_TRIES} draws around the first answer; the"

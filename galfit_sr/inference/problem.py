@@ -148,6 +148,12 @@ def batch_log_likelihood(target: Target, z: jax.Array, arrays: Arrays) -> jax.Ar
     return spread(target.latent_log_likelihood, devices_for(len(z)), z, arrays)
 
 
+def log_likelihoods(problem: Problem, z: np.ndarray) -> np.ndarray:
+    """(m,) float64: log-likelihoods less their offset of any number of latent vectors (m, ndim)."""
+    target, arrays = problem.target, problem.arrays
+    return in_chunks(lambda rows: batch_log_likelihood(target, rows, arrays), z, arrays.shift.dtype)
+
+
 @partial(jax.jit, static_argnums=0)
 def predict(target: Target, theta: jax.Array, arrays: Arrays) -> tuple[Prediction, Maps, Maps]:
     """The maps (n, n) of a parameter vector, the same as the data see them and their residuals in sigma, (n*n,)."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from ..progress import Progress
 from .answer import FirstAnswer, find_answer
 from .checkpoint import Checkpoints, load_answer, save_answer
+from .limits import remaining
 from .mixture import Mixture, fit_mixture, laplace_mixture
 from .nested import Nested, run_nested
 from .nss import Nss, run_nss
@@ -24,10 +25,8 @@ from .nuts import Nuts, run_nuts
 from .pilot import broaden
 from .problem import Problem
 from .sampled import Sampled
-from .samplers import Sampler, sampler_name
+from .samplers import Sampler
 from .statistics import equal_weight_rows
-
-AnySampler = TypeVar("AnySampler", bound=Sampler)
 
 
 class Stage(NamedTuple):
@@ -109,23 +108,26 @@ def sample(
         if files is not None:
             save_answer(files, problem, mixture, calls)
     left = remaining(settings, sum(seconds.values()), calls)
-    common: dict[str, Any] = {
-        "progress": progress,
-        "checkpoint": None if files is None else files.sampler,
-        "resume": resume,
-    }
-    if isinstance(left, Nuts):
-        run = run_nuts(problem, mixture, left, seed, **common)
-    elif isinstance(left, Nss):
-        run = run_nss(problem, mixture, left, seed, **common)
-    else:
-        run = run_nested(problem, mixture, left, seed, **common)
-    spent(PARTS[sampler_name(settings)])
+    run_with, part = _RUNS[type(settings)]
+    run = run_with(
+        problem,
+        mixture,
+        left,
+        seed,
+        progress=progress,
+        checkpoint=None if files is None else files.sampler,
+        resume=resume,
+    )
+    spent(part)
     return Stage(problem, run, calls + run.calls, seconds)
 
 
-PARTS = {"nested": "nested sampling", "nuts": "NUTS", "nss": "nested slice sampling"}
-"""What the time of each sampler is called."""
+_RUNS: dict[type, tuple[Callable[..., Sampled], str]] = {
+    Nested: (run_nested, "nested sampling"),
+    Nuts: (run_nuts, "NUTS"),
+    Nss: (run_nss, "nested slice sampling"),
+}
+"""What runs with which settings, and what its time is called."""
 
 _SHORT, _DRAWS = 100, 1500
 """Live points of the short run, and the draws from it that the mixture is fitted to."""
@@ -156,15 +158,6 @@ def _described(run: Sampled, seed: int) -> Mixture:
     """The mixture that describes the samples of a run best."""
     rows, counts = np.unique(equal_weight_rows(np.exp(run.log_weights), _DRAWS, seed), return_counts=True)
     return fit_mixture(run.z[rows], counts / _DRAWS, seed)
-
-
-def remaining(settings: AnySampler, seconds: float, calls: int = 0) -> AnySampler:
-    """The settings, after so many seconds and likelihoods of their limits are spent."""
-    if settings.max_seconds is not None:
-        settings = dataclasses.replace(settings, max_seconds=max(settings.max_seconds - seconds, 1e-3))
-    if settings.max_calls is not None:
-        settings = dataclasses.replace(settings, max_calls=max(settings.max_calls - calls, 1))
-    return settings
 
 
 def part_seed(seed: int, part: int) -> int:

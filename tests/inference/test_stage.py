@@ -9,8 +9,9 @@ import pytest
 
 from galfit_sr.inference.checkpoint import Checkpoints
 from galfit_sr.inference.fit import pose
+from galfit_sr.inference.limits import remaining
 from galfit_sr.inference.nested import Nested
-from galfit_sr.inference.stage import Stage, remaining, sample
+from galfit_sr.inference.stage import Stage, sample
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
 from galfit_sr.observations.mock import MOCK_TRUTH, make_mock

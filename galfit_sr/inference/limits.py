@@ -1,0 +1,44 @@
+"""What the settings of all samplers have in common: numbers that must make sense, and limits on time and calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, TypeVar
+
+from ..errors import InputError
+
+_Settings = TypeVar("_Settings")
+
+
+def check_whole(settings: Any, **least: int) -> None:
+    """Raises InputError unless the named settings are whole numbers of at least so much."""
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < bound:
+            raise InputError(f"{name} is {value!r}; a whole number of at least {bound} is needed")
+
+
+def check_positive(settings: Any, *names: str) -> None:
+    """Raises InputError unless the named settings are positive numbers or None."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise InputError(f"{name} is {value}; a positive number is needed")
+
+
+def reached(settings: Any, began: float, calls: int) -> bool:
+    """Whether a limit is met, so many likelihoods after the monotonic clock showed `began`."""
+    if settings.max_seconds is not None and time.monotonic() - began > settings.max_seconds:
+        return True
+    return settings.max_calls is not None and calls > settings.max_calls
+
+
+def remaining(settings: _Settings, seconds: float, calls: int = 0) -> _Settings:
+    """The settings, after so many seconds and likelihoods of their limits are spent."""
+    left: Any = settings
+    if left.max_seconds is not None:
+        left = dataclasses.replace(left, max_seconds=max(left.max_seconds - seconds, 1e-3))
+    if left.max_calls is not None:
+        left = dataclasses.replace(left, max_calls=max(left.max_calls - calls, 1))
+    return left
