@@ -221,7 +221,10 @@ def _diagnostics(posterior: Posterior, observation: Observation) -> str:
         (f"reduced χ², {MAP_TITLES.get(name, name).lower()}", f"{chi2:.3f} ({counts.get(name, 0)} data)")
         for name, chi2 in posterior.reduced_chi2.items()
     ]
-    rows += [(f"sampler: {key}", str(value)) for key, value in posterior.sampler_settings.items()]
+    rows += [
+        (f"sampler: {key}", f"{value:.4g}" if isinstance(value, float) else str(value))
+        for key, value in posterior.sampler_settings.items()
+    ]
     body = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
     return f'<div class="box"><table class="pairs"><tbody>{body}</tbody></table></div>'
 

@@ -30,6 +30,8 @@ CHI2_TOLERANCE = 0.2
 CHI2_SIGNIFICANCE = 5.0
 FEW_SAMPLES = 400
 """Effective samples below which the 5 % and 95 % quantiles are known to worse than a tenth of a standard deviation."""
+DRIFT = 1.5
+"""Error of the log evidence, over that by the shrinkage of volumes alone, that is worth a word."""
 _GRID = 200
 _DRAWS = 1000
 _SMALLEST_MODE = 0.05
@@ -64,7 +66,7 @@ def outside_training(posterior: Posterior, card: Card, scene: Scene) -> list[str
 
 
 def convergence(posterior: Posterior) -> list[str]:
-    """Runs that were cut short, or whose samples are too few for the quantiles that are reported."""
+    """Runs that were cut short, whose samples are too few for the quantiles that are reported, or descend from few."""
     found = []
     if not posterior.converged:
         found.append(
@@ -76,6 +78,14 @@ def convergence(posterior: Posterior) -> list[str]:
         found.append(
             f"There are only {size:.0f} effective samples: quantiles far from the median are uncertain"
             f" (at least {FEW_SAMPLES} are advisable)."
+        )
+    settings, error = posterior.sampler_settings, posterior.log_evidence_error
+    if error is not None and error > DRIFT * settings.get("shrinkage_error", math.inf):
+        found.append(
+            f"The posterior descends from only about {settings['families']:.1f} of the points that the run began with,"
+            " in a part of the parameter space that walks did not leave: its evidence is uncertain by"
+            f" {error:.2f}, and another part may have been lost. Compare a run with another seed, or with more live"
+            " points."
         )
     return found
 

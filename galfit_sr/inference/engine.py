@@ -39,13 +39,20 @@ class Engine:
     def __reduce__(self) -> tuple[Callable[[str], Engine], tuple[str]]:
         return _live_engine, (self.mark,)
 
+    @property
+    def dimensions(self) -> int:
+        """Of a point as dynesty holds it: the latent vector, its colour, see `Walks`, and its family, see `lineage`."""
+        return self.problem.target.ndim + 2
+
     def transform(self, u: np.ndarray) -> np.ndarray:
-        """Unit cube (1 + ndim,) to (1 + ndim,): the latent vector, and the point's colour, see `Walks`."""
-        return np.append(from_cube(self.kernel.proposal, u), np.floor(u[..., 0] * _COINS) % 2)
+        """Draws (..., ndim + 2) from q, out of the unit cube: each founds a family, named by a random number."""
+        z = from_cube(self.kernel.proposal, u[..., :-1])
+        family = u[..., -1:]
+        return np.concatenate([z, np.round(family), family], axis=-1)
 
     def log_likelihood(self, v: np.ndarray) -> float:
         """log(L pi/q), offset included, of what `transform` gave."""
-        z = jnp.asarray(v[None, :-1], self.dtype)
+        z = jnp.asarray(v[None, :-2], self.dtype)
         likelihood = batch_log_likelihood(self.problem.target, z, self.problem.arrays)
         return float(likelihood[0]) + self.problem.offset - float(batch_log_ratio(self.kernel.proposal, z)[0])
 
@@ -62,8 +69,6 @@ class Engine:
         return [function(argument) for argument in arguments]
 
 
-_COINS = 2**30
-"""Digits of the coordinate that chooses the component, the last of which has nothing to do with it."""
 _LEAST_SHARE = 0.25
 
 
@@ -121,17 +126,16 @@ class Walks(InternalSampler):
     def _draw(self, rng: np.random.Generator, loglstar: float) -> list[SamplerReturn]:
         """Those above the threshold of a chunk of draws from q; the last chunk if they have become too few."""
         engine = self.engine
-        z = from_cube(engine.kernel.proposal, rng.random((CHUNK, engine.problem.target.ndim + 1)))
-        values = engine.log_likelihoods(z)
+        drawn = engine.transform(rng.random((CHUNK, engine.dimensions)))
+        values = engine.log_likelihoods(drawn[:, :-2])
         above = np.flatnonzero(values > loglstar)
         self._drawing = len(above) * engine.kernel.calls > CHUNK
         self._owed += CHUNK
-        colours = rng.integers(2, size=len(above))
-        return [_returned(z[i], c, values[i], 0, None) for i, c in zip(above, colours, strict=True)]
+        return [_returned(drawn[i], values[i], 0, None) for i in above]
 
     def _walk(self, rng: np.random.Generator, loglstar: float, nested_sampler: Any) -> list[SamplerReturn]:
         kernel, offset = self.engine.kernel, self.engine.problem.offset
-        live, colours = nested_sampler.live_v[:, :-1], nested_sampler.live_v[:, -1]
+        live, colours = nested_sampler.live_v[:, :-2], nested_sampler.live_v[:, -2]
         if min(np.sum(colours == 0), np.sum(colours == 1)) < _LEAST_SHARE * len(live):
             colours[:] = rng.permutation(len(live)) % 2
         start = rng.choice(np.flatnonzero(nested_sampler.live_logl > loglstar), kernel.walkers)
@@ -149,9 +153,11 @@ class Walks(InternalSampler):
             power=0.0,
             scale=self.scale,
         )
+        reached = nested_sampler.live_v[start]
+        reached[:, :-2] = walked.z
         return [
-            _returned(z, colour, value + offset, kernel.calls, {"accepted": accepted})
-            for colour, z, value, accepted in zip(colours[start], *walked, strict=True)
+            _returned(v, value + offset, kernel.calls, {"accepted": accepted})
+            for v, value, accepted in zip(reached, walked.log_likelihood, walked.accepted, strict=True)
         ]
 
     @staticmethod
@@ -169,11 +175,11 @@ class Walks(InternalSampler):
             self._pending.clear()
 
 
-def _returned(z: np.ndarray, colour: int, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
+def _returned(v: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
     """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
     return SamplerReturn(
-        u=np.append(0.5, ndtr(z)),
-        v=np.append(z, colour),
+        u=np.concatenate([[0.5], ndtr(v[:-2]), v[-1:]]),
+        v=v,
         logl=value,
         ncalls=calls,
         evaluation_history=[],

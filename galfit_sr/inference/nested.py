@@ -18,6 +18,7 @@ from ..progress import Progress
 from .checkpoint import foreign_checkpoint, unreadable_checkpoint
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
 from .limits import check_positive, check_whole, reached
+from .lineage import births, families, family_error, relatedness
 from .mixture import Mixture
 from .problem import Problem
 from .proposal import make_proposal
@@ -124,15 +125,14 @@ def run_nested(
             # dynesty writes nothing but its checkpoint.
             raise InputError(write_failure(checkpoint or Path(), error)) from error
         converged = converged and _finished(sampler, settings)
-        return _collect(engine, sampler, converged)
+        return _collect(engine, sampler, converged, seed)
 
 
 def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any]) -> Any:
-    ndim = engine.problem.target.ndim
     rng = np.random.default_rng(seed)
-    u = rng.random((settings.nlive, ndim + 1))
-    v = np.array([engine.transform(row) for row in u])
-    live = (u, v, engine.log_likelihoods(v[:, :-1]))
+    u = rng.random((settings.nlive, engine.dimensions))
+    v = engine.transform(u)
+    live = (u, v, engine.log_likelihoods(v[:, :-2]))
     common = {
         "nlive": settings.nlive,
         "bound": "none",
@@ -144,8 +144,10 @@ def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any])
     }
     if settings.dynamic:
         options["live_points"] = live
-        return dynesty.DynamicNestedSampler(engine.log_likelihood, engine.transform, ndim + 1, **common)
-    sampler = dynesty.NestedSampler(engine.log_likelihood, engine.transform, ndim + 1, live_points=live, **common)
+        return dynesty.DynamicNestedSampler(engine.log_likelihood, engine.transform, engine.dimensions, **common)
+    sampler = dynesty.NestedSampler(
+        engine.log_likelihood, engine.transform, engine.dimensions, live_points=live, **common
+    )
     # Our own draws from the first step on, instead of dynesty's, which are not batched.
     sampler.update_bound_if_needed(-np.inf, force=True)
     return sampler
@@ -207,9 +209,9 @@ class _Watch:
         return iteration / (iteration + left + 1)
 
 
-def _collect(engine: Engine, sampler: Any, converged: bool) -> Sampled:
+def _collect(engine: Engine, sampler: Any, converged: bool, seed: int) -> Sampled:
     results = sampler.results
-    z = results.samples[:, :-1]
+    z = results.samples[:, :-2]
     log_ratio = engine.log_ratio(z)
     log_weights = results.logwt - np.logaddexp.reduce(results.logwt)
     log_likelihood = results.logl + log_ratio
@@ -218,18 +220,34 @@ def _collect(engine: Engine, sampler: Any, converged: bool) -> Sampled:
     walked = getattr(walks, "walked", 0)
     acceptance = engine.kernel.acceptance(np.array(walks.accepted / walked)) if walked else float("nan")
     log_volume = np.asarray(results.logvol)
+    family, born = results.samples[:, -1], _births(results)
+    weights = np.exp(log_weights)
+    between = family_error(results.logl, family, born, seed)
+    within = evidence_error(weights, log_volume, relatedness(family, born))
     return Sampled(
         z,
         log_weights,
         log_likelihood,
         evidence,
-        evidence_error(np.exp(log_weights), log_volume),
+        float(np.hypot(between, within)),
         information(log_weights, log_likelihood, evidence),
         int(np.sum(results.ncall)),
         converged,
         log_volume,
-        diagnostics={"acceptance": float(acceptance)},
+        diagnostics={
+            "acceptance": float(acceptance),
+            "families": families(family, weights),
+            "shrinkage_error": evidence_error(weights, log_volume),
+        },
     )
+
+
+def _births(results: Any) -> np.ndarray:
+    """See `births`; only a dynamic run that came past its first live points has batches."""
+    batch, floors = np.zeros(len(results.logl), dtype=int), [-np.inf]
+    if len(getattr(results, "batch_logl_bounds", ())):
+        batch, floors = results.samples_batch, [low for low, _ in results.batch_logl_bounds]
+    return births(results.samples_id, batch, np.searchsorted(results.logl, floors, side="right") - 1)
 
 
 def _restore(checkpoint: Path, engine: Engine) -> Any:

@@ -52,12 +52,17 @@ def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidenc
     return float(np.sum(np.exp(log_weights) * (log_likelihood - log_evidence)))
 
 
-def evidence_error(weights: np.ndarray, log_volume: np.ndarray) -> float:
+def evidence_error(weights: np.ndarray, log_volume: np.ndarray, counted: np.ndarray | float = 1.0) -> float:
     """Standard deviation of the log evidence by the unknown shrinkage of every step.
 
     d log Z / d log t_j is the share of the evidence that lies beyond step j, and log t_j scatters by its own mean 1/n_j
     (Skilling 2006, Bayesian Anal. 1, 833): sqrt(H/n) where n is constant. dynesty's own error counts a step by the
     information gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
+
+    Args:
+        weights: (n,) of the samples, normalised.
+        log_volume: (n,) above each of them.
+        counted: share of each step's variance that is not counted elsewhere.
     """
     beyond = np.cumsum(weights[::-1])[::-1]
-    return float(np.sqrt(np.sum((beyond * np.diff(log_volume, prepend=0.0)) ** 2)))
+    return float(np.sqrt(np.sum(counted * (beyond * np.diff(log_volume, prepend=0.0)) ** 2)))

@@ -98,8 +98,8 @@ def test_walks_twice_as_long_agree(modes):
 
 
 def test_walks_that_are_too_short_are_noticed_by_doubling():
-    """The check above has power: with three steps a walk it fails, and so does the check against the truth."""
-    runs = [errors("correlated_gaussian", "prior", dataclasses.replace(FROM_PRIOR, walks=n)) for n in (3, 6)]
+    """The check above has power: with six steps a walk it fails, and so does the check against the truth."""
+    runs = [errors("correlated_gaussian", "prior", dataclasses.replace(FROM_PRIOR, walks=n)) for n in (6, 12)]
     (off, error), (off_longer, error_longer) = runs
     with pytest.raises(AssertionError):
         assert_agree(off_longer - off, np.hypot(error, error_longer))

@@ -49,6 +49,16 @@ def test_few_effective_samples(posterior):
     assert "50 effective samples" in warning
 
 
+def test_few_families_are_named_where_they_widen_the_error_of_the_evidence(posterior):
+    def warned(error: float) -> list[str]:
+        settings = {"families": 2.3, "shrinkage_error": 0.2}
+        return convergence(dataclasses.replace(posterior, log_evidence_error=error, sampler_settings=settings))
+
+    assert warned(0.29) == []
+    (warning,) = warned(0.31)
+    assert all(part in warning for part in ("2.3", "0.31", "another seed"))
+
+
 @pytest.mark.parametrize(("chi2", "word"), [(3.0, "does not describe"), (0.3, "overestimated")])
 def test_reduced_chi2_is_flagged_on_both_sides(posterior, observation, chi2, word):
     posterior = dataclasses.replace(posterior, reduced_chi2={"brightness": 1.01, "velocity": chi2})
