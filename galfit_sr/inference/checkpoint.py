@@ -135,7 +135,7 @@ def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[
     Args:
         path: of the file.
         mark: of the run that goes on.
-        like: a state of the same make-up, on the devices that it belongs to.
+        like: a state of the same make-up, on the devices that it belongs to, or the shapes of one.
         rows: type of the named tuple.
 
     Raises:
@@ -159,5 +159,5 @@ def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[
     return jax.tree.unflatten(tree, placed), found
 
 
-def _is_key(leaf: jax.Array) -> bool:
+def _is_key(leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,8 +1,10 @@
 """Nested slice sampling (Yallup, Kroupa & Handley 2026, arXiv:2601.23252) with blackjax, a loop on the device.
 
-Batches of the lowest live points are replaced at once by slices along directions that follow the covariance of the live
-points, many batches in one compiled call, walkers spread over all devices. Evidence and posterior are those of the
-dynesty runs, from the same starts, by other walks and other code.
+The run begins with many more draws than it has live points: as these die, lowest first, none is replaced until only
+the live points are left. That is cheaper than slices as long as it takes fewer draws to find a point above the
+threshold than slices take likelihoods. From then on batches of the lowest live points are replaced at once by slices
+along directions that follow the covariance of the live points, many batches in one compiled call, walkers spread over
+all devices. Evidence and posterior are those of the dynesty runs, from the same starts, by other walks and other code.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from .checkpoint import load_state, mark_of, save_state
 from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .nested import STARTS
-from .problem import Arrays, Problem, Target, in_chunks
+from .problem import CHUNK, Arrays, Problem, Target, in_chunks
 from .proposal import Proposal, batch_log_ratio, from_cube, log_density, make_proposal
 from .sampled import Sampled, evidence_error, information
 from .walk import repartitioned_log_likelihood
@@ -42,6 +44,7 @@ class Nss:
     Attributes:
         nlive: live points; from the prior 500 are advisable.
         slices: to a new live point; 0, the default, becomes twice the number of parameters.
+        draws: per live point, to begin with; a new live point takes about as many likelihoods by slices.
         batch: live points that are replaced at once; as many as keep the device busy, and few beside `nlive`.
         start: `repartitioned` around the first answer, or from the `prior`.
         dlogz: the run ends when the live points can add no more than this to the log evidence.
@@ -50,6 +53,7 @@ class Nss:
 
     nlive: int = 400
     slices: int = 0
+    draws: int = 100
     batch: int = 16
     start: str = "repartitioned"
     dlogz: float = 0.1
@@ -59,7 +63,7 @@ class Nss:
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise InputError(f"start is {self.start!r}; allowed are {' and '.join(STARTS)}")
-        check_whole(self, nlive=40, slices=0, batch=1)
+        check_whole(self, nlive=40, slices=0, draws=1, batch=1)
         if 2 * self.batch > self.nlive:
             raise InputError(f"batch is {self.batch}; at most half of the {self.nlive} live points can go at once")
         check_positive(self, "dlogz", "max_seconds", "max_calls")
@@ -71,7 +75,7 @@ class _Dead(NamedTuple):
     Attributes:
         z: (n, ndim) latent positions.
         value: (n,) log(L pi/q), less the offset of L.
-        calls: (n,) likelihoods that the point took that replaced it.
+        calls: (n,) likelihoods that the point took that replaced it, or its own where none did.
     """
 
     z: Any
@@ -101,15 +105,17 @@ def run_nss(
     mesh = devices_for(settings.batch)
     shared = replicated((proposal, problem.arrays), mesh)
     slices = settings.slices or 2 * ndim
-    z = from_cube(proposal, np.random.default_rng(seed).random((settings.nlive, ndim + 1)))
-    state = _begin(problem.target, devices_for(settings.nlive), jnp.asarray(z, dtype), *shared)
-    state = replicated(state, mesh)
-    dead = _Dead(np.empty((0, ndim)), np.empty(0), np.empty(0))
     mark = mark_of(
         repr((problem.target, dataclasses.replace(settings, max_seconds=None, max_calls=None), seed)), *shared
     )
+    begin = partial(_begin, problem.target, devices_for(settings.nlive))
     if resume and checkpoint is not None and checkpoint.exists():
-        state, dead = load_state(checkpoint, mark, state, _Dead)
+        like = jax.eval_shape(begin, jax.ShapeDtypeStruct((settings.nlive, ndim), dtype), *shared)
+        state, dead = load_state(checkpoint, mark, like, _Dead)
+        state = replicated(state, mesh)
+    else:
+        z, dead = _drawn(problem, proposal, settings, seed)
+        state = replicated(begin(jnp.asarray(z, dtype), *shared), mesh)
     left, limited = _left(state, dead, settings), False
     while left > settings.dlogz and not limited:
         key = jax.random.fold_in(jax.random.key(seed), len(dead.value))
@@ -130,6 +136,29 @@ def run_nss(
 def _check_installed() -> None:
     if importlib.util.find_spec("blackjax") is None:
         raise InputError("sampler nss needs blackjax, which is not installed: pip install 'galfit-sr[nss]'")
+
+
+def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tuple[np.ndarray, _Dead]:
+    """The live points (nlive, ndim) and those that died before, of draws from q."""
+    target, dtype = problem.target, problem.arrays.shift.dtype
+    mesh = devices_for(CHUNK)
+    shared = replicated((proposal, problem.arrays), mesh)
+    u = np.random.default_rng(seed).random((settings.draws * settings.nlive, target.ndim + 1))
+    z = from_cube(proposal, u)
+    value = in_chunks(lambda rows: _values(target, mesh, rows, *shared), z, dtype)
+    order = np.argsort(value)
+    died = order[: -settings.nlive]
+    return z[order[-settings.nlive :]], _Dead(z[died], value[died], np.ones(died.size))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _values(target: Target, mesh: Mesh, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
+    """(m,) log(L pi/q), less the offset of L, of latent vectors (m, ndim)."""
+
+    def one(z, proposal, arrays):
+        return repartitioned_log_likelihood(target, z, proposal, arrays)
+
+    return spread(one, mesh, z, proposal, arrays)
 
 
 def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
@@ -221,10 +250,11 @@ def _log_volume(dead: int, settings: Nss, live: bool) -> np.ndarray:
 
     Fowlie, Handley & Su 2021, MNRAS 503, 1199.
     """
-    left = settings.nlive - np.arange(dead) % settings.batch
+    first = np.arange(settings.draws * settings.nlive, settings.nlive, -1)
+    left = [first, settings.nlive - np.arange(dead - first.size) % settings.batch]
     if live:
-        left = np.concatenate([left, np.arange(settings.nlive, 0, -1)])
-    return -np.cumsum(np.log1p(1 / left))
+        left.append(np.arange(settings.nlive, 0, -1))
+    return -np.cumsum(np.log1p(1 / np.concatenate(left)))
 
 
 def _log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
@@ -235,8 +265,6 @@ def _log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
 
 def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
     """Log evidence of the dead, less the offset, and log of the volume that is left."""
-    if not len(dead.value):
-        return -np.inf, 0.0
     log_volume = _log_volume(len(dead.value), settings, live=False)
     return float(np.logaddexp.reduce(_log_weights(dead.value, log_volume))), float(log_volume[-1])
 
@@ -244,8 +272,6 @@ def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
 def _left(state: Any, dead: _Dead, settings: Nss) -> float:
     """How much the live points can still add to the log evidence."""
     evidence, log_volume = _evidence(dead, settings)
-    if not np.isfinite(evidence):
-        return np.inf
     most = float(np.max(np.asarray(state.particles.loglikelihood, np.float64))) + log_volume
     return float(np.logaddexp(evidence, most) - evidence)
 
@@ -263,7 +289,7 @@ def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, sett
     log_ratio = in_chunks(lambda rows: batch_log_ratio(proposal, rows), z, dtype)
     log_likelihood = value + problem.offset + log_ratio
     calls = settings.nlive + int(dead.calls.sum())
-    replaced = max(len(dead.calls), 1)
+    walks = dead.calls[(settings.draws - 1) * settings.nlive :]
     return Sampled(
         z,
         log_weights,
@@ -274,5 +300,5 @@ def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, sett
         calls,
         ended,
         log_volume,
-        diagnostics={"calls_per_point": float(dead.calls.sum()) / replaced},
+        diagnostics={"calls_per_point": float(walks.sum()) / max(walks.size, 1)},
     )
