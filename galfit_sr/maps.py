@@ -106,6 +106,12 @@ class Observation:
         """Names of the maps that hold at least one good pixel."""
         return tuple(name for name, good in zip(MAP_NAMES, self.good, strict=True) if np.any(good))
 
+    def labels(self, name: str) -> np.ndarray:
+        """(n, n) int: the datum of a map that each pixel belongs to, -1 for none; pixels of a bin share one."""
+        good = getattr(self.good, name)
+        own = np.arange(good.size).reshape(good.shape)
+        return np.where(good, own if self.bins is None or name not in KINEMATIC else self.bins, -1)
+
     def fingerprint(self) -> str:
         """Hexadecimal digest of everything that the likelihood sees; equal for equal data."""
         digest = hashlib.sha256()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..maps import MAP_NAMES, Maps
 from ..progress import Progress
-from .diagnosis import unfit
+from .diagnosis import alike, unfit
 from .maximum import Mode, find_modes
 from .problem import Problem, on_canvas, predict
 
@@ -73,7 +73,10 @@ def find_answer(
         chi2,
         maps,
         binned,
-        tuple(unfit(chi2, problem.observation)),
+        (
+            *unfit(chi2, problem.observation),
+            *alike(binned, chi2, problem.observation, target.settings.correlation),
+        ),
         found.calls,
         time.monotonic() - began,
     )
