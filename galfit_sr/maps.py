@@ -14,6 +14,7 @@ from .psf import PSF
 
 MAP_NAMES = ("brightness", "velocity", "dispersion", "ml")
 KINEMATIC = ("velocity", "dispersion")
+MAP_WORDS = {"brightness": "brightness", "velocity": "velocity", "dispersion": "dispersion", "ml": "mass-to-light"}
 MAP_UNITS = {"brightness": "dex(Lsun kpc-2)", "velocity": "km/s", "dispersion": "km/s", "ml": "Msun/Lsun"}
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..maps import MAP_NAMES, Maps
 from ..progress import Progress
-from .diagnosis import alike, unfit
+from .diagnosis import unfit
 from .maximum import Mode, find_modes
 from .problem import Problem, on_canvas, predict
+from .residuals import patterns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ def find_answer(
         binned,
         (
             *unfit(chi2, problem.observation),
-            *alike(binned, chi2, problem.observation, target.settings.correlation),
+            *patterns(maps, binned, chi2, problem.observation, target.settings.correlation),
         ),
         found.calls,
         time.monotonic() - began,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..correlation import along_a_side, width_of
 from ..emulation.card import Card
 from ..emulation.scale_free import CONTEXT, context
-from ..maps import KINEMATIC, Maps, Observation
+from ..maps import KINEMATIC, MAP_WORDS, Observation
 from ..model.scene import Scene
 from ..parameters import Parameter
 from ..priors import bounds
 from .correction import in_words
+from .residuals import patterns
 from .results import Posterior
 from .statistics import quantiles, unwrapped
 
@@ -30,11 +30,8 @@ CHI2_TOLERANCE = 0.2
 """Departure of ln(reduced chi^2) from 0 that is let pass however many data there are: errors are never known better."""
 CHI2_SIGNIFICANCE = 5.0
 """Standard errors by which the reduced chi^2 of a map may be off."""
-ALIKE_SIGNIFICANCE = 5.0
-"""Standard errors by which the correlation of neighbouring residuals may lie above that of the noise."""
 FEW_SAMPLES = 400
 """Effective samples below which the 5 % and 95 % quantiles are known to worse than a tenth of a standard deviation."""
-MAP_TITLES = {"ml": "mass-to-light"}
 _GRID = 200
 _DRAWS = 1000
 _SMALLEST_MODE = 0.05
@@ -54,7 +51,7 @@ def diagnose(posterior: Posterior, observation: Observation, correlation: float 
         *convergence(posterior),
         *uncertified(posterior),
         *unfit(posterior.reduced_chi2, observation),
-        *alike(posterior.binned_maps, posterior.reduced_chi2, observation, correlation),
+        *patterns(posterior.maps, posterior.binned_maps, posterior.reduced_chi2, observation, correlation),
         *prior_edges(posterior),
         *low_inclination(posterior),
         *separate_modes(posterior),
@@ -109,7 +106,7 @@ def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[s
         if chi2 > 0 and abs(math.log(chi2)) <= allowed:
             continue
         kind = "bins" if name in KINEMATIC and observation.bins is not None else "pixels"
-        what = f"The reduced chi^2 of the {MAP_TITLES.get(name, name)} map is {chi2:.2f} ({number} {kind})"
+        what = f"The reduced chi^2 of the {MAP_WORDS[name]} map is {chi2:.2f} ({number} {kind})"
         if chi2 < 1:
             found.append(f"{what}: its errors look overestimated, and so will be those of the parameters.")
         else:
@@ -118,66 +115,6 @@ def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[s
                 " errors of the parameters are then too small."
             )
     return found
-
-
-def alike(model: Maps, fitted: Iterable[str], observation: Observation, correlation: float) -> list[str]:
-    """Maps in which neighbouring residuals resemble each other more than the noise that was assumed would let them.
-
-    Args:
-        model: (n, n) each, as the data see it.
-        fitted: names of the maps that were fitted.
-        observation: the data.
-        correlation: of the noise, as the likelihood took it into account [arcsec].
-    """
-    width = correlation / observation.pixel_scale
-    side = along_a_side(observation.size, width)
-    middle = observation.size // 2
-    # The products of independent neighbours do not correlate; those of others do about like squares.
-    repeated = float(np.sum(side[middle] ** 2)) ** 2
-    found, widths = [], []
-    for name in fitted:
-        number, pairs = neighbour_correlation(model, observation, name)
-        if number - side[middle, middle - 1] > ALIKE_SIGNIFICANCE * math.sqrt(repeated / max(pairs, 1)):
-            found.append(f"{MAP_TITLES.get(name, name)} ({number:.2f} +- {math.sqrt(repeated / pairs):.2f})")
-            widths.append(width_of(min(number, 0.99)) * observation.pixel_scale)
-    if not found:
-        return []
-    return [
-        f"Neighbouring residuals are alike, beyond chance: their correlation is {', '.join(found)}, where"
-        f" {side[middle, middle - 1]:.2f} is expected. Either the model does not follow the data, because of a star,"
-        " another PSF, or structure that it does not have: look at the residuals, leave out what does not belong"
-        " (region), and check the PSF. Or the noise is correlated: tell the likelihood (correlation ="
-        f" {max(widths):.2g} arcsec would account for all of it). Until then the errors of the parameters are too"
-        " small."
-    ]
-
-
-def neighbour_correlation(model: Maps, observation: Observation, name: str) -> tuple[float, int]:
-    """Mean product of the normalised residuals of data next to each other, over their mean square, and their pairs.
-
-    Moran's (1950, Biometrika 37, 17) I with weights of 1 for data that share a side, around a mean of 0. Its variance
-    is one over the number of pairs if residuals are independent.
-
-    Args:
-        model: (n, n) each, as the data see it.
-        observation: the data.
-        name: of the map; pixels of a bin are one datum.
-    """
-    labels = observation.labels(name)
-    value, error = getattr(observation.values, name), getattr(observation.errors, name)
-    used = labels >= 0
-    residual = np.where(used, getattr(model, name) - value, 0.0) / np.where(used, error, 1.0)
-    data, first = np.unique(labels, return_index=True)
-    of_datum = residual.ravel()[first]
-    index = np.searchsorted(data, labels)
-    beside = np.stack([index[:, 1:].ravel(), index[:, :-1].ravel()])
-    above = np.stack([index[1:].ravel(), index[:-1].ravel()])
-    pairs = np.sort(np.concatenate([beside, above], axis=1), axis=0)
-    pairs = np.unique(pairs[:, (pairs[0] != pairs[1]) & (data[pairs[0]] >= 0)], axis=1)
-    square = np.mean(of_datum[data >= 0] ** 2)
-    if pairs.size == 0 or not square > 0:
-        return 0.0, 0
-    return float(np.mean(of_datum[pairs[0]] * of_datum[pairs[1]]) / square), pairs.shape[1]
 
 
 def data_counts(observation: Observation) -> dict[str, int]:

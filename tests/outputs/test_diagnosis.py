@@ -6,15 +6,12 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from galfit_sr.correlation import deviates, shared, width_of
 from galfit_sr.inference.diagnosis import (
-    alike,
     convergence,
     data_counts,
     diagnose,
     low_inclination,
     marginal_modes,
-    neighbour_correlation,
     prior_edges,
     separate_modes,
     unfit,
@@ -70,60 +67,6 @@ def test_reduced_chi2_is_judged_by_the_number_of_data(posterior, observation):
     few[10:14, 10:15] = True
     small = dataclasses.replace(observation, good=observation.good._replace(brightness=few))
     assert unfit(off.reduced_chi2, small) == []
-
-
-def noisy(posterior, observation, correlation, seed, bins=True):
-    """The observation with the posterior's best maps in place of its own, and noise of a width [arcsec] on top."""
-    width, random = correlation / observation.pixel_scale, np.random.default_rng(seed)
-    observation = observation if bins else dataclasses.replace(observation, bins=None)
-    values = {}
-    for name in ("brightness", "velocity", "dispersion"):
-        field = shared(deviates(random, observation.size, width), observation.labels(name), width)
-        values[name] = getattr(posterior.binned_maps, name) + getattr(observation.errors, name) * field
-    return dataclasses.replace(observation, values=observation.values._replace(**values))
-
-
-@pytest.mark.parametrize("bins", [False, True], ids=["pixels", "bins"])
-def test_residuals_that_resemble_their_neighbours_are_flagged(posterior, observation, bins):
-    names = tuple(posterior.reduced_chi2)
-    for seed in range(8):
-        quiet = noisy(posterior, observation, 0.0, seed, bins)
-        assert alike(posterior.binned_maps, names, quiet, 0.0) == []
-        loud = noisy(posterior, observation, 2.5, seed, bins)
-        (warning,) = alike(posterior.binned_maps, names, loud, 0.0)
-        assert "brightness (0." in warning
-        assert "correlation = " in warning
-        # What the likelihood takes into account is no news.
-        assert alike(posterior.binned_maps, names, loud, 2.5) == []
-
-
-def test_a_star_is_flagged(posterior, observation):
-    quiet = noisy(posterior, observation, 0.0, 1)
-    y, x = np.mgrid[: observation.size, : observation.size]
-    star = 10 * observation.errors.brightness * np.exp(-((x - 15) ** 2 + (y - 8) ** 2) / 2)
-    spoilt = dataclasses.replace(quiet, values=quiet.values._replace(brightness=quiet.values.brightness + star))
-    (warning,) = alike(posterior.binned_maps, tuple(posterior.reduced_chi2), spoilt, 0.0)
-    assert "brightness" in warning
-    assert "velocity" not in warning
-    assert "region" in warning
-
-
-@pytest.mark.parametrize("bins", [False, True], ids=["pixels", "bins"])
-def test_neighbours_of_independent_noise_have_the_error_that_is_assumed(posterior, observation, bins):
-    found = []
-    for seed in range(100):
-        quiet = noisy(posterior, observation, 0.0, seed, bins)
-        number, pairs = neighbour_correlation(posterior.binned_maps, quiet, "velocity")
-        found.append(number * np.sqrt(pairs))
-    assert np.mean(found) == pytest.approx(0, abs=5 / np.sqrt(100))
-    assert np.std(found) == pytest.approx(1, abs=5 / np.sqrt(200))
-
-
-def test_the_width_that_would_account_for_the_neighbours(posterior, observation):
-    loud = noisy(posterior, observation, 2.5, 3, bins=False)
-    number, _ = neighbour_correlation(posterior.binned_maps, loud, "brightness")
-    # The correlation of 240 pixels, of which some 34 are independent, is known to about 0.03.
-    assert width_of(number) == pytest.approx(2.5, rel=0.2)
 
 
 def test_chi2_that_is_no_number_is_flagged(posterior, observation):
