@@ -231,11 +231,11 @@ class TestMock:
             (["--fibres", "20"], "20"),
             (["--fidelity", "pixels"], "fidelity is 'pixels'"),
             (["--redshift", "-1"], "redshift is -1"),
-            (["--correlation", "nan"], "correlation is nan"),
+            (["--correlation", "-1"], "correlation is -1"),
             (["--components", "bulge,disk1"], "unknown component 'disk1'; did you mean 'disc1'?"),
             (["--parameters", "galaxy.toml"], "galaxy.toml does not exist"),
         ],
-        ids=["fibres", "fidelity", "redshift", "component", "no such file"],
+        ids=["fibres", "fidelity", "redshift", "correlation", "component", "no such file"],
     )
     def test_bad_options(self, run, tmp_path, options, sentence):
         assert_refused(run("mock", "--out", "x.fits", *options), sentence, tmp_path)
