@@ -14,6 +14,7 @@ from .psf import PSF
 
 MAP_NAMES = ("brightness", "velocity", "dispersion", "ml")
 KINEMATIC = ("velocity", "dispersion")
+MAP_WORDS = {"brightness": "brightness", "velocity": "velocity", "dispersion": "dispersion", "ml": "mass-to-light"}
 MAP_UNITS = {"brightness": "dex(Lsun kpc-2)", "velocity": "km/s", "dispersion": "km/s", "ml": "Msun/Lsun"}
 
 
@@ -105,6 +106,12 @@ class Observation:
     def available(self) -> tuple[str, ...]:
         """Names of the maps that hold at least one good pixel."""
         return tuple(name for name, good in zip(MAP_NAMES, self.good, strict=True) if np.any(good))
+
+    def labels(self, name: str) -> np.ndarray:
+        """(n, n) int: the datum of a map that each pixel belongs to, -1 for none; pixels of a bin share one."""
+        good = getattr(self.good, name)
+        own = np.arange(good.size).reshape(good.shape)
+        return np.where(good, own if self.bins is None or name not in KINEMATIC else self.bins, -1)
 
     def fingerprint(self) -> str:
         """Hexadecimal digest of everything that the likelihood sees; equal for equal data."""

@@ -203,6 +203,14 @@ class TestMock:
         assert bins is not None
         assert bins.max() > 0
 
+    def test_correlated_noise(self, run, tmp_path):
+        assert run(*self.SMALL, "--noise", "0", "--out", "exact.fits").exit_code == 0
+        assert run(*self.SMALL, "--correlation", "10", "--out", "galaxy.fits").exit_code == 0
+        exact, galaxy = (read(tmp_path / f"{name}.fits") for name in ("exact", "galaxy"))
+        chi = (galaxy.values.velocity - exact.values.velocity) / galaxy.errors.velocity
+        # 5 pixels: neighbours have a correlation of exp(-1 / (4 (5 / 2.35)^2)) = 0.95.
+        assert np.std(chi[:, 1:] - chi[:, :-1]) < 0.6 * np.std(chi)
+
     def test_a_seed_repeats_itself(self, run, tmp_path):
         for name, seed in (("a", 3), ("b", 3), ("c", 4)):
             assert run(*self.SMALL, "--prior-draw", "--seed", seed, "--out", f"{name}.fits").exit_code == 0
@@ -223,10 +231,11 @@ class TestMock:
             (["--fibres", "20"], "20"),
             (["--fidelity", "pixels"], "fidelity is 'pixels'"),
             (["--redshift", "-1"], "redshift is -1"),
+            (["--correlation", "-1"], "correlation is -1"),
             (["--components", "bulge,disk1"], "unknown component 'disk1'; did you mean 'disc1'?"),
             (["--parameters", "galaxy.toml"], "galaxy.toml does not exist"),
         ],
-        ids=["fibres", "fidelity", "redshift", "component", "no such file"],
+        ids=["fibres", "fidelity", "redshift", "correlation", "component", "no such file"],
     )
     def test_bad_options(self, run, tmp_path, options, sentence):
         assert_refused(run("mock", "--out", "x.fits", *options), sentence, tmp_path)

@@ -45,6 +45,7 @@ log10_brightness_jitter = { prior = { uniform = [-4, -1] } }
 kind = "student-t"
 degrees_of_freedom = 3
 weights = { ml = 0, velocity = 0.25 }
+correlation = 1.6
 
 [sampler]
 kind = "nested"
@@ -65,7 +66,7 @@ def test_every_section_is_read():
     assert config.parameters["halo_concentration"] == Choice(value=10.0)
     assert config.parameters["k_disc2"] == Choice(tied="k_disc1")
     assert config.parameters["x0"] == Choice(PriorChoice("truncated_normal", (0.0, 1.0, -2.0, 2.0)))
-    assert config.likelihood == LikelihoodSettings("student-t", 3.0, Maps(1.0, 0.25, 1.0, 0.0))
+    assert config.likelihood == LikelihoodSettings("student-t", 3.0, Maps(1.0, 0.25, 1.0, 0.0), 1.6)
     assert config.sampler == Nested(nlive=123)
 
 
@@ -183,6 +184,8 @@ REFUSED = {
     "[likelihood]\nweights = { velocty = 1 }": r"\[likelihood.weights\]: 'velocty'; did you mean 'velocity'",
     "[likelihood]\nweights = { velocity = 'a' }": "weights.velocity = 'a'; a number is needed",
     "[likelihood]\nweights = { velocity = -1 }": "weight of velocity is -1",
+    "[likelihood]\ncorrelation = -1": "correlation is -1",
+    "[likelihood]\ncorrelation = 'wide'": "correlation = 'wide'; a number is needed",
     "[observation]\nmasses = 3": r"\[observation\] masses = 3; a string is needed",
     "[model]\nfidelity = 'pixle'": r"\[model\] fidelity = 'pixle'; one of 'point', 'pixel' is needed",
     "[model]\ncomponents = 'bulge'": r"components = 'bulge'; an array, each element a string, is needed",

@@ -15,6 +15,7 @@ from ..progress import Progress
 from .diagnosis import unfit
 from .maximum import Mode, find_modes
 from .problem import Problem, on_canvas, predict
+from .residuals import patterns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +74,10 @@ def find_answer(
         chi2,
         maps,
         binned,
-        tuple(unfit(chi2, problem.observation)),
+        (
+            *unfit(chi2, problem.observation),
+            *patterns(maps, binned, chi2, problem.observation, target.settings.correlation),
+        ),
         found.calls,
         time.monotonic() - began,
     )

@@ -12,11 +12,12 @@ import numpy as np
 
 from ..emulation.card import Card
 from ..emulation.scale_free import CONTEXT, context
-from ..maps import KINEMATIC, MAP_NAMES, Observation
+from ..maps import KINEMATIC, MAP_WORDS, Observation
 from ..model.scene import Scene
 from ..parameters import Parameter
 from ..priors import bounds
 from .correction import in_words
+from .residuals import patterns
 from .results import Posterior
 from .statistics import quantiles, unwrapped
 
@@ -28,6 +29,7 @@ LOW_INCLINATION = math.radians(30)
 CHI2_TOLERANCE = 0.2
 """Departure of ln(reduced chi^2) from 0 that is let pass however many data there are: errors are never known better."""
 CHI2_SIGNIFICANCE = 5.0
+"""Standard errors by which the reduced chi^2 of a map may be off."""
 FEW_SAMPLES = 400
 """Effective samples below which the 5 % and 95 % quantiles are known to worse than a tenth of a standard deviation."""
 DRIFT = 1.5
@@ -39,12 +41,19 @@ _DEEPEST_PASS = 0.3
 _LEAST_FOR_MODES = 100
 
 
-def diagnose(posterior: Posterior, observation: Observation) -> tuple[str, ...]:
-    """All warnings that are due, the gravest first; the notes that came with the data last."""
+def diagnose(posterior: Posterior, observation: Observation, correlation: float = 0.0) -> tuple[str, ...]:
+    """All warnings that are due, the gravest first; the notes that came with the data last.
+
+    Args:
+        posterior: to be looked at.
+        observation: that was fitted.
+        correlation: of its noise, as the likelihood took it into account [arcsec].
+    """
     return (
         *convergence(posterior),
         *uncertified(posterior),
         *unfit(posterior.reduced_chi2, observation),
+        *patterns(posterior.maps, posterior.binned_maps, posterior.reduced_chi2, observation, correlation),
         *prior_edges(posterior),
         *low_inclination(posterior),
         *separate_modes(posterior),
@@ -107,8 +116,7 @@ def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[s
         if chi2 > 0 and abs(math.log(chi2)) <= allowed:
             continue
         kind = "bins" if name in KINEMATIC and observation.bins is not None else "pixels"
-        title = "mass-to-light" if name == "ml" else name
-        what = f"The reduced chi^2 of the {title} map is {chi2:.2f} ({number} {kind})"
+        what = f"The reduced chi^2 of the {MAP_WORDS[name]} map is {chi2:.2f} ({number} {kind})"
         if chi2 < 1:
             found.append(f"{what}: its errors look overestimated, and so will be those of the parameters.")
         else:
@@ -121,16 +129,8 @@ def unfit(reduced_chi2: Mapping[str, float], observation: Observation) -> list[s
 
 def data_counts(observation: Observation) -> dict[str, int]:
     """Available map -> how many data it holds, every bin counted once."""
-    counts = {}
-    for name, good in zip(MAP_NAMES, observation.good, strict=True):
-        if not np.any(good):
-            continue
-        if name in KINEMATIC and observation.bins is not None:
-            labels = observation.bins[good]
-            counts[name] = len(np.unique(labels[labels >= 0]))
-        else:
-            counts[name] = int(np.sum(good))
-    return counts
+    labels = {name: observation.labels(name) for name in observation.available}
+    return {name: len(np.unique(own[own >= 0])) for name, own in labels.items()}
 
 
 def prior_edges(posterior: Posterior) -> list[str]:

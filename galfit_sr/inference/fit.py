@@ -229,4 +229,6 @@ def _posterior(
     )
     # Of an exact posterior it does not matter what the emulator was trained for.
     beyond = () if problem.card is None else outside_training(posterior, problem.card, arrays.scene.low)
-    return dataclasses.replace(posterior, warnings=(*beyond, *diagnose(posterior, observation)))
+    return dataclasses.replace(
+        posterior, warnings=(*beyond, *diagnose(posterior, observation, target.settings.correlation))
+    )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import digamma, gammaln
 
+from ..correlation import check_correlation, inflation
 from ..errors import InputError
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import Prediction
@@ -25,8 +26,11 @@ class LikelihoodSettings:
     Attributes:
         kind: `gaussian`, or `student-t` for maps with outliers.
         degrees_of_freedom: of Student's t; 1 (Cauchy) forgives most, large values tend to the Gaussian.
-        weights: factor on each map's log-likelihood; 0 leaves a map out, 0.25 is the cheap remedy for errors that are
-            correlated over four pixels.
+        weights: factor on each map's log-likelihood; 0 leaves a map out.
+        correlation: FWHM [arcsec] of the Gaussian that smoothed the noise, 0 for independent errors. Each map's
+            log-likelihood is divided by the variance of its mean over that of independent data (`inflation`): it then
+            counts as many data as are independent, and Gaussian errors are in effect larger by the root of it. Right
+            for what depends on the whole map; for details no larger than the correlation, errors come out too large.
         emulator_error: whether the variance of an emulator's error is added to the data's, pixel by pixel; without, its
             maps are taken as exact, as published super-resolved fits did.
     """
@@ -34,6 +38,7 @@ class LikelihoodSettings:
     kind: str = "gaussian"
     degrees_of_freedom: float = 4.0
     weights: Maps = dataclasses.field(default_factory=lambda: Maps(1.0, 1.0, 1.0, 1.0))
+    correlation: float = 0.0
     emulator_error: bool = True
 
     def __post_init__(self) -> None:
@@ -44,6 +49,7 @@ class LikelihoodSettings:
         for name, weight in zip(MAP_NAMES, self.weights, strict=True):
             if not (math.isfinite(weight) and weight >= 0):
                 raise InputError(f"weight of {name} is {weight}; a finite number of at least 0 is needed")
+        check_correlation(self.correlation)
 
 
 class Data(NamedTuple):
@@ -52,7 +58,7 @@ class Data(NamedTuple):
     Attributes:
         values: per map (n*n,), in pixels, or in bins first and then padding.
         inverse_errors: per map (n*n,), 0 for what is not to be fitted.
-        weights: per map, scalar.
+        weights: per map, scalar: the settings', divided by the inflation that correlated noise calls for.
         bins: (n*n,) index of each pixel's bin, n*n for none; None where pixels stand for themselves.
     """
 
@@ -83,11 +89,15 @@ def make_data(observation: Observation, settings: LikelihoodSettings) -> Data:
             return flat
         return np.pad(flat[first], (0, count - first.size))
 
-    values, inverse_errors = [], []
+    values, inverse_errors, weights = [], [], []
+    width = settings.correlation / observation.pixel_scale
     for name, value, error, good in zip(
         MAP_NAMES, observation.values, observation.errors, observation.good, strict=True
     ):
-        use = good if getattr(settings.weights, name) > 0 else np.zeros_like(good)
+        weight = getattr(settings.weights, name)
+        use = good if weight > 0 else np.zeros_like(good)
+        correlated = width > 0 and np.any(use)
+        weights.append(weight / inflation(observation.labels(name), width) if correlated else weight)
         values.append(pack(name, np.where(use, value, 0.0)))
         inverse_errors.append(pack(name, np.where(use, 1 / np.where(use, error, 1.0), 0.0)))
     if not any(np.any(e) for e in inverse_errors):
@@ -96,7 +106,7 @@ def make_data(observation: Observation, settings: LikelihoodSettings) -> Data:
     return Data(
         Maps(*(jnp.asarray(v, dtype) for v in values)),
         Maps(*(jnp.asarray(e, dtype) for e in inverse_errors)),
-        Maps(*(jnp.asarray(w, dtype) for w in settings.weights)),
+        Maps(*(jnp.asarray(w, dtype) for w in weights)),
         None if bins is None else jnp.asarray(bins, jnp.int32),
     )
 

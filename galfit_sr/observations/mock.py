@@ -11,6 +11,7 @@ from types import MappingProxyType
 import jax
 import numpy as np
 
+from ..correlation import check_correlation, deviates, shared
 from ..errors import InputError
 from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel
@@ -65,6 +66,7 @@ def make_mock(
     model: GalaxyModel,
     redshift: float = 0.03,
     noise: float = 1.0,
+    correlation: float = 0.0,
     fibres: int = 127,
     seed: int | np.random.Generator,
     bins: bool = False,
@@ -82,15 +84,17 @@ def make_mock(
         dispersion   3 km/s    (+)  95 km/s / (S/N)         3.5 to 24 km/s
         M/L          5 %       (+)  60 % / (S/N)            5 to 16 %
 
-    added in quadrature; noise is Gaussian and independent from pixel to pixel (or bin to bin), unlike that of real
-    spaxels. With `noise` = 0 the values are the model's, exactly, and the errors those of `noise` = 1. The maps have
-    the precision JAX computes in: enable x64 for double precision.
+    added in quadrature; noise is Gaussian, and independent from pixel to pixel (or bin to bin) unless `correlation`
+    says otherwise. With `noise` = 0 the values are the model's, exactly, and the errors those of `noise` = 1. The maps
+    have the precision JAX computes in: enable x64 for double precision.
 
     Args:
         values: name -> value of all parameters of the model.
         model: what makes the maps; also gives the canvas.
         redshift: of the galaxy.
         noise: factor on all errors.
+        correlation: FWHM [arcsec] of the Gaussian that smoothed the noise of each map, whose size stays as above; 1.6
+            is MaNGA's (see docs/mismatch.md). A bin's noise is the average of its pixels', scaled to its error.
         fibres: of the hexagonal bundle whose footprint is good: 19, 37, 61, 91 or 127, or 0 for the whole canvas.
         seed: whole number, or a generator that is advanced.
         bins: whether velocity and dispersion come in Voronoi bins with a signal-to-noise ratio of about 10.
@@ -98,11 +102,12 @@ def make_mock(
         name: of the galaxy.
 
     Raises:
-        InputError: another number of fibres, a noise that is negative or no number, a seed that is negative, or
-            parameters with which the model is not finite.
+        InputError: another number of fibres, a noise or correlation that is negative or no number, a seed that is
+            negative, or parameters with which the model is not finite.
     """
     if not (math.isfinite(noise) and noise >= 0):
         raise InputError(f"noise is {noise}; a factor of 0 or more is needed")
+    check_correlation(correlation)
     if not isinstance(seed, np.random.Generator):
         check_seed(seed)
     check_values(values)
@@ -134,13 +139,13 @@ def make_mock(
         scale * np.hypot(3.0, 95 / binned_ratio),
         scale * exact.ml * np.hypot(0.05, 0.6 / ratio),
     )
-    deviates = [random.standard_normal(good.shape) for _ in exact]
+    width = correlation / canvas.pixel_scale
+    drawn = [deviates(random, canvas.size, width) for _ in exact]
     if labels is not None:
-        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        deviates[1:3] = [d.ravel()[first][inverse].reshape(good.shape) for d in deviates[1:3]]
+        drawn[1:3] = [shared(field, labels, width) for field in drawn[1:3]]
     values_seen = exact
     if noise > 0:
-        values_seen = Maps(*(m + e * d for m, e, d in zip(exact, errors, deviates, strict=True)))
+        values_seen = Maps(*(m + e * d for m, e, d in zip(exact, errors, drawn, strict=True)))
     return Observation(
         name=name,
         redshift=redshift,

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from galfit_sr.correlation import deviates, shared
 from galfit_sr.errors import InputError
 from galfit_sr.inference.likelihood import (
     LikelihoodSettings,
@@ -297,11 +298,44 @@ def test_jitter_curvature_is_the_expected_one():
         (lambda: LikelihoodSettings("student-t", math.nan), "degrees of freedom are nan"),
         (lambda: LikelihoodSettings(weights=Maps(1, 1, -0.5, 1)), "weight of dispersion is -0.5"),
         (lambda: LikelihoodSettings(weights=Maps(1, math.inf, 1, 1)), "weight of velocity is inf"),
+        (lambda: LikelihoodSettings(correlation=-1.0), "correlation is -1.0; the FWHM in arcsec"),
+        (lambda: LikelihoodSettings(correlation=math.nan), "correlation is nan"),
     ],
 )
 def test_impossible_settings(make, sentence):
     with pytest.raises(InputError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize("bins", [False, True], ids=["pixels", "bins"])
+def test_correlated_noise_counts_as_fewer_data(bins):
+    """chi^2 of a map's mean, as the likelihood counts it, is that of one number: 1 in the mean over the noise."""
+    rng, size, fwhm = np.random.default_rng(16), 24, 1.25
+    observation = make_mock(MOCK_TRUTH, model=MODEL, noise=0, fibres=37, seed=0, bins=bins)
+    labels, width = observation.labels("velocity"), fwhm / observation.pixel_scale
+    weight = float(make_data(observation, LikelihoodSettings(correlation=fwhm)).weights.velocity)
+    _, first = np.unique(labels[labels >= 0], return_index=True)
+    chi2 = []
+    for _ in range(300):
+        field = deviates(rng, size, width)
+        field = shared(field, labels, width) if bins else field
+        # Residuals r of unit variance and a model of a constant: chi^2 falls by N mean(r)^2.
+        data = field[labels >= 0][first]
+        chi2.append(weight * data.size * data.mean() ** 2)
+    assert weight < 0.3
+    # chi^2 of one degree of freedom has a variance of 2.
+    assert np.mean(chi2) == pytest.approx(1, abs=5 * math.sqrt(2 / 300))
+
+
+def test_correlation_leaves_out_what_weights_leave_out():
+    observation = random_observation(17, bins=True, missing=("ml",))
+    settings = LikelihoodSettings(weights=Maps(0.0, 0.5, 1.0, 1.0), correlation=1.0)
+    weights = make_data(observation, settings).weights
+    assert weights.brightness == 0.0
+    assert 0 < weights.velocity < 0.5
+    model = random_maps(np.random.default_rng(18))
+    explicit = dataclasses.replace(settings, weights=Maps(*map(float, weights)), correlation=0.0)
+    assert evaluated(observation, model, settings) == pytest.approx(evaluated(observation, model, explicit), rel=1e-12)
 
 
 def test_weights_that_leave_nothing():

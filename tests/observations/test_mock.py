@@ -70,6 +70,45 @@ def test_noise_has_the_size_that_the_errors_say(noise):
         assert abs((chi**2).mean() - 1) < 5 * math.sqrt(2) / 80
 
 
+def test_correlated_noise_keeps_its_size():
+    """The autocorrelation of a field smoothed with a Gaussian of deviation s is exp(-d^2 / (4 s^2))."""
+    exact = make_mock(VALUES, model=Disc(), seed=0, noise=0, fibres=0)
+    fwhm, pixel = 1.25, 0.5
+    deviation = fwhm / pixel / math.sqrt(8 * math.log(2))
+    fields = []
+    for seed in range(5):
+        observation = make_mock(VALUES, model=Disc(), seed=seed, fibres=0, correlation=fwhm)
+        fields += [(v - e) / s for v, e, s in zip(observation.values, exact.values, observation.errors, strict=True)]
+    fields = np.array(fields)
+    # Products of 20 fields of 6400 pixels; each is worth 6400 / (2 pi s^2), the sum of the squared correlation.
+    error = math.sqrt(2 * math.pi * deviation**2 / fields.size)
+    assert np.mean(fields**2) == pytest.approx(1, abs=5 * math.sqrt(2) * error)
+    for shift in (1, 2, 4):
+        expected = math.exp(-(shift**2) / (4 * deviation**2))
+        assert np.mean(fields[:, shift:] * fields[:, :-shift]) == pytest.approx(expected, abs=5 * math.sqrt(2) * error)
+        assert np.mean(fields[..., shift:] * fields[..., :-shift]) == pytest.approx(
+            expected, abs=5 * math.sqrt(2) * error
+        )
+    # Edges are not special: 20 fields of 80 pixels along one.
+    assert np.mean(fields[:, 0] ** 2) == pytest.approx(1, abs=5 * math.sqrt(2 * math.sqrt(2 * math.pi) / 1600))
+    # Maps do not know of each other.
+    assert np.mean(fields[::4] * fields[1::4]) == pytest.approx(0, abs=10 * error)
+
+
+def test_correlated_noise_of_bins_has_their_errors():
+    exact = make_mock({"light": 7.8}, model=Disc(), seed=0, fibres=61, bins=True, noise=0)
+    chi, bins = [], exact.bins
+    for seed in range(5):
+        observation = make_mock({"light": 7.8}, model=Disc(), seed=seed, fibres=61, bins=True, correlation=1.25)
+        off = ((observation.values.velocity - exact.values.velocity) / observation.errors.velocity)[bins >= 0]
+        _, first, inverse = np.unique(bins[bins >= 0], return_index=True, return_inverse=True)
+        np.testing.assert_allclose(off, off[first][inverse], atol=1e-9)
+        chi.append(off[first])
+    chi = np.array(chi)
+    # Neighbouring bins are correlated: a bin and its four neighbours count as one.
+    assert np.mean(chi**2) == pytest.approx(1, abs=5 * math.sqrt(2 * 5 / chi.size))
+
+
 def test_errors_follow_the_light_within_what_the_survey_has():
     observation = make_mock(VALUES, model=Disc(), seed=0, fibres=127)
     ranges = {"brightness": (0.01, 0.12), "velocity": (2, 20), "dispersion": (3, 25)}
@@ -163,6 +202,8 @@ def test_a_bins_dispersion_includes_the_spread_of_its_velocities():
         ({"fibres": 20}, "fibres is 20"),
         ({"noise": -1.0}, "noise is -1.0"),
         ({"noise": math.nan}, "noise is nan"),
+        ({"correlation": -1.0}, "correlation is -1.0; the FWHM in arcsec"),
+        ({"correlation": math.inf}, "correlation is inf"),
         ({"seed": -1}, "seed is -1"),
         ({"redshift": 0.0}, "redshift is 0.0"),
         ({"values": {"light": math.inf}}, "brightness is not finite"),
