@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
     ("errors",),
-    ("devices", "psf", "files", "seeds", "progress"),
+    ("devices", "psf", "files", "seeds", "progress", "processes"),
     ("parameters",),
     ("toml",),
     ("psf_table",),
