@@ -44,7 +44,7 @@ def in_processes(
             for future in as_completed([pool.submit(function, task) for task in tasks]):
                 yield future.result()
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # The pool, without its processes, gives up what is left.
             for child in set(active_children()) - others:
                 child.terminate()
             if isinstance(error, BrokenProcessPool):

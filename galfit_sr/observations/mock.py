@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..maps import Maps, Observation
+from ..model.component import Values
 from ..model.galaxy import GalaxyModel
-from ..model.scene import make_scene
+from ..model.scene import Scene, make_scene
 from ..parameters import check_values, farthest_from_default
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..seeds import check_seed
@@ -113,7 +115,7 @@ def make_mock(
     canvas = model.canvas
     good = footprint(fibres, canvas.size, canvas.pixel_scale)
     scene = make_scene(canvas, redshift, psf_photometry, psf_kinematics, fidelity=model.fidelity)
-    exact = Maps(*(np.asarray(m, dtype=np.float64) for m in jax.jit(model)(dict(values), scene).maps))
+    exact = Maps(*(np.asarray(m, dtype=np.float64) for m in _maps(model, dict(values), scene)))
     for what, array in zip(Maps._fields, exact, strict=True):
         if not np.all(np.isfinite(array)):
             raise InputError(
@@ -151,6 +153,12 @@ def make_mock(
         bins=labels,
         truth={key: float(value) for key, value in values.items()},
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def _maps(model: GalaxyModel, values: Values, scene: Scene) -> Maps:
+    """Compiled once for equal models."""
+    return model(values, scene).maps
 
 
 def _errors_by_light(exact: Maps, ratio: np.ndarray, binned_ratio: np.ndarray) -> Maps:
