@@ -7,6 +7,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.calibrate import Calibration as Calibration
+    from .analysis.calibrate import calibrate as calibrate
     from .analysis.compare import Comparison as Comparison
     from .analysis.compare import compare as compare
     from .emulation.card import Card as Card
@@ -44,6 +46,7 @@ __version__ = version("galfit-sr")
 
 # A public name is imported when it is first used: JAX takes seconds to load, and `galfit-sr --help` does not need it.
 _HOMES = {
+    "Calibration": "analysis.calibrate",
     "Canvas": "model.grid",
     "Card": "emulation.card",
     "Comparison": "analysis.compare",
@@ -65,6 +68,7 @@ _HOMES = {
     "Parameter": "parameters",
     "Parameters": "parameters",
     "Posterior": "inference.results",
+    "calibrate": "analysis.calibrate",
     "compare": "analysis.compare",
     "default_parameters": "parameters",
     "find_emulator": "emulation.registry",

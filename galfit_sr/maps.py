@@ -31,6 +31,10 @@ class Maps(NamedTuple):
     ml: Any
 
 
+TYPICAL_NOISE = Maps(0.02, 5.0, 5.0, 0.1)
+"""What maps of a survey are good to: dex, km/s, km/s, M_sun/L_sun."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observation:
     """Four maps of one galaxy on a square canvas, padded with masked pixels.

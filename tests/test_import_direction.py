@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
     ("errors",),
-    ("devices", "psf", "files", "seeds", "progress", "correlation"),
+    ("devices", "psf", "files", "seeds", "progress", "processes", "correlation"),
     ("parameters",),
     ("toml",),
     ("psf_table",),

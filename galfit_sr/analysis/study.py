@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..emulation.registry import find_emulator
-from ..errors import InputError
 from ..files import write_text
 from ..inference.fit import fit
 from ..inference.nested import Nested
@@ -20,6 +18,7 @@ from ..model.galaxy import GalaxyModel
 from ..observations.mock import MOCK_TRUTH, make_mock
 from ..progress import Progress
 from .compare import compare
+from .kept_folder import claim
 from .rendering import json_text, plain
 
 
@@ -91,8 +90,9 @@ def study(
     for name in emulators:
         find_emulator(name)
     sampler = sampler or Nested()
-    found: dict[str, Any] = {"sampler": dataclasses.asdict(sampler), "seed": seed, "galaxies": {}}
-    _claim(folder, found)
+    settings = {"sampler": dataclasses.asdict(sampler), "seed": seed}
+    claim(folder, _MARK, settings, "study")
+    found: dict[str, Any] = {**settings, "galaxies": {}}
     for name in galaxies:
         home = folder / name.replace(" ", "_")
         again = partial(_kept, home, observation=mock(name), sampler=sampler, seed=seed, progress=progress)
@@ -117,22 +117,6 @@ def study(
         found["galaxies"][name] = {"reference": own, "runs": rows}
         write_text(folder / _MARK, json_text(found))
     return dict(plain(found))
-
-
-def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Sees that a folder is new, or that of a study with these settings."""
-    mark = folder / _MARK
-    if not mark.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder} holds files that are not a study; an empty or new folder is needed")
-        write_text(mark, json_text(settings))
-        return
-    try:
-        held = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{mark} cannot be read ({error}); choose another folder") from error
-    if any(held.get(key) != plain(settings[key]) for key in ("sampler", "seed")):
-        raise InputError(f"{folder} holds a study with other settings; choose another folder")
 
 
 def _kept(folder: Path, label: str, *, observation: Observation, progress: Progress, **how: Any) -> Posterior:

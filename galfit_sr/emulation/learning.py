@@ -11,13 +11,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ..maps import Maps
+from ..maps import TYPICAL_NOISE
 from .examples import Examples
 from .network import Network, predict, scaled
 from .scale_free import Amplitudes
-
-TYPICAL_NOISE = Maps(0.02, 5.0, 5.0, 0.1)
-"""What maps of a survey are good to: dex, km/s, km/s, M_sun/L_sun."""
 
 
 class Descent(NamedTuple):

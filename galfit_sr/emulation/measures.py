@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..maps import MAP_NAMES, MAP_UNITS
+from ..maps import MAP_NAMES, MAP_UNITS, TYPICAL_NOISE
 from .examples import Examples, as_examples
-from .learning import TYPICAL_NOISE, batches
+from .learning import batches
 from .network import Network, Weights, predict, restored
 from .pairs import galaxies, make_pairs, training_prior
 from .recipe import Recipe

@@ -213,8 +213,9 @@ def marginal_modes(values: np.ndarray, weights: np.ndarray, effective_size: floa
 
 
 def _merge(grid: np.ndarray, density: np.ndarray) -> list[tuple[float, float]]:
-    rising = np.diff(density) > 0
-    peaks = [int(i) for i in np.flatnonzero(rising[:-1] & ~rising[1:]) + 1]
+    # Few samples far away leave the bulk in the first or last cell: an end can be a peak.
+    rising = np.diff(density, prepend=0.0, append=0.0) > 0
+    peaks = [int(i) for i in np.flatnonzero(rising[:-1] & ~rising[1:])]
     kept: list[int] = []
     for peak in peaks:
         if kept and density[kept[-1] : peak].min() > _DEEPEST_PASS * min(density[kept[-1]], density[peak]):

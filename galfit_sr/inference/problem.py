@@ -207,11 +207,12 @@ def make_problem(
         target = Target(prior, super_resolved(predictor), settings)
         arrays = Arrays(emulated_scene(predictor, observation), data, shift)
         return Problem(target, arrays, offset(settings, data), observation, predictor.card)
-    arrays = Arrays(_full_scene(predictor, observation), data, shift)
+    arrays = Arrays(full_scene(predictor, observation), data, shift)
     return Problem(Target(prior, predictor, settings), arrays, offset(settings, data), observation)
 
 
-def _full_scene(model: GalaxyModel, observation: Observation) -> Scene:
+def full_scene(model: GalaxyModel, observation: Observation) -> Scene:
+    """What the model needs to know of an observation to predict its maps."""
     return make_scene(
         model.canvas,
         observation.redshift,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,8 +15,9 @@ import numpy as np
 from ..correlation import check_correlation, deviates, shared
 from ..errors import InputError
 from ..maps import Maps, Observation
+from ..model.component import Values
 from ..model.galaxy import GalaxyModel
-from ..model.scene import make_scene
+from ..model.scene import Scene, make_scene
 from ..parameters import check_values, farthest_from_default
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..seeds import check_seed
@@ -70,6 +72,7 @@ def make_mock(
     fibres: int = 127,
     seed: int | np.random.Generator,
     bins: bool = False,
+    errors: Maps | None = None,
     psf_photometry: PSF = IMAGING,
     psf_kinematics: PSF = SPECTROSCOPY,
     name: str = "mock galaxy",
@@ -85,7 +88,8 @@ def make_mock(
         M/L          5 %       (+)  60 % / (S/N)            5 to 16 %
 
     added in quadrature; noise is Gaussian, and independent from pixel to pixel (or bin to bin) unless `correlation`
-    says otherwise. With `noise` = 0 the values are the model's, exactly, and the errors those of `noise` = 1. The maps
+    says otherwise. Such errors tell of the galaxy more than its fit is told; `errors` that are the same for every
+    galaxy do not. With `noise` = 0 the values are the model's, exactly, and the errors those of `noise` = 1. The maps
     have the precision JAX computes in: enable x64 for double precision.
 
     Args:
@@ -98,6 +102,7 @@ def make_mock(
         fibres: of the hexagonal bundle whose footprint is good: 19, 37, 61, 91 or 127, or 0 for the whole canvas.
         seed: whole number, or a generator that is advanced.
         bins: whether velocity and dispersion come in Voronoi bins with a signal-to-noise ratio of about 10.
+        errors: one number per map, the error at `noise` = 1 of all its pixels, in place of those that follow the light.
         psf_photometry, psf_kinematics: of light and kinematics.
         name: of the galaxy.
 
@@ -115,7 +120,7 @@ def make_mock(
     canvas = model.canvas
     good = footprint(fibres, canvas.size, canvas.pixel_scale)
     scene = make_scene(canvas, redshift, psf_photometry, psf_kinematics, fidelity=model.fidelity)
-    exact = Maps(*(np.asarray(m, dtype=np.float64) for m in jax.jit(model)(dict(values), scene).maps))
+    exact = Maps(*(np.asarray(m, dtype=np.float64) for m in _maps(model, dict(values), scene)))
     for what, array in zip(Maps._fields, exact, strict=True):
         if not np.all(np.isfinite(array)):
             raise InputError(
@@ -131,14 +136,9 @@ def make_mock(
         total = np.sqrt(np.bincount(labels[inside], ratio[inside] ** 2))
         binned_ratio = ratio.copy()
         binned_ratio[inside] = total[labels[inside]]
-    ratio, binned_ratio = (np.maximum(r, _LOWEST_RATIO) for r in (ratio, binned_ratio))
     scale = noise if noise > 0 else 1.0
-    errors = Maps(
-        scale * np.hypot(0.01, 1 / (math.log(10) * ratio)),
-        scale * np.hypot(2.0, 65 / binned_ratio),
-        scale * np.hypot(3.0, 95 / binned_ratio),
-        scale * exact.ml * np.hypot(0.05, 0.6 / ratio),
-    )
+    sizes = _errors_by_light(exact, ratio, binned_ratio) if errors is None else errors
+    errors = Maps(*(np.broadcast_to(scale * size, good.shape).copy() for size in sizes))
     width = correlation / canvas.pixel_scale
     drawn = [deviates(random, canvas.size, width) for _ in exact]
     if labels is not None:
@@ -157,6 +157,23 @@ def make_mock(
         good=Maps(*(good.copy() for _ in exact)),
         bins=labels,
         truth={key: float(value) for key, value in values.items()},
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _maps(model: GalaxyModel, values: Values, scene: Scene) -> Maps:
+    """Compiled once for equal models."""
+    return model(values, scene).maps
+
+
+def _errors_by_light(exact: Maps, ratio: np.ndarray, binned_ratio: np.ndarray) -> Maps:
+    """Errors at `noise` = 1, from the signal-to-noise ratios of spaxels and of bins."""
+    ratio, binned_ratio = (np.maximum(r, _LOWEST_RATIO) for r in (ratio, binned_ratio))
+    return Maps(
+        np.hypot(0.01, 1 / (math.log(10) * ratio)),
+        np.hypot(2.0, 65 / binned_ratio),
+        np.hypot(3.0, 95 / binned_ratio),
+        exact.ml * np.hypot(0.05, 0.6 / ratio),
     )
 
 

@@ -8,11 +8,11 @@ import pytest
 from small_network import RECIPE, Small, examples, ranges
 
 from galfit_sr.emulation.calibration import calibration
-from galfit_sr.emulation.learning import TYPICAL_NOISE, Descent, begin, noise
+from galfit_sr.emulation.learning import Descent, begin, noise
 from galfit_sr.emulation.measures import CENTRE, distance_from_centre, measures, outside, residuals
 from galfit_sr.emulation.network import Weights
 from galfit_sr.emulation.scale_free import CONTEXT
-from galfit_sr.maps import MAP_NAMES
+from galfit_sr.maps import MAP_NAMES, TYPICAL_NOISE
 from galfit_sr.model.scene import kpc_per_arcsec
 
 

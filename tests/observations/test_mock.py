@@ -234,3 +234,16 @@ def test_the_default_galaxy_survives_its_file(tmp_path):
     assert after.available == MAP_NAMES
     speed = np.abs(before.values.velocity[before.good.velocity])
     assert 100 < np.percentile(speed, 99) < 250
+
+
+def test_given_errors_are_those_of_every_galaxy():
+    """They, and with them the noise, tell nothing of the galaxy."""
+    sizes = Maps(0.02, 5.0, 6.0, 0.1)
+    bright, faint = (make_mock({"light": light}, model=Disc(), seed=2, noise=0.5, errors=sizes) for light in (9.5, 7.5))
+    exact = make_mock({"light": 7.5}, model=Disc(), seed=2, noise=0)
+    for name, size in sizes._asdict().items():
+        assert np.array_equal(getattr(bright.errors, name), np.full((80, 80), 0.5 * size))
+        assert np.array_equal(getattr(faint.errors, name), getattr(bright.errors, name))
+        chi = (getattr(faint.values, name) - getattr(exact.values, name)) / (0.5 * size)
+        # 6400 independent deviates: mean square 1 +- sqrt(2)/80; five of these.
+        assert abs((chi**2).mean() - 1) < 5 * math.sqrt(2) / 80

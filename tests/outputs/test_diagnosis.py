@@ -140,3 +140,13 @@ def test_noise_makes_no_modes(seed):
     weights = np.full(500, 1 / 500)
     for values in (rng.normal(size=500), rng.exponential(size=500), rng.standard_t(4, size=500), rng.uniform(size=500)):
         assert len(marginal_modes(values, weights, 500)) == 1
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_bulk_at_the_end_of_the_grid_is_one_mode(sign):
+    """Three samples of a thousand lie ten thousand widths away, on one side."""
+    values = np.random.default_rng(0).standard_normal(1000)
+    values[:3] = 1e4 * sign
+    ((place, share),) = marginal_modes(values, np.full(1000, 1e-3), 1000.0)
+    assert abs(place) < 1e4 / 100
+    assert share > 0.99
