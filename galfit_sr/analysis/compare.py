@@ -16,6 +16,7 @@ from ..maps import MAP_NAMES, Maps, Observation
 from .comparison_figures import comparison_figures, corner_overlay, rms
 from .comparison_text import comparison_text
 from .contrast import Contrast, Fit, contrast
+from .display import setting
 from .emulator_error import EmulatorError, emulator_error
 from .rendering import plain
 
@@ -32,7 +33,7 @@ class Comparison:
         contrasts: of each but the first with the first.
         observation: the data, None if they were not given.
         emulator_errors: label -> errors of the emulator, for the fits that have one that can be asked.
-        notes: sentences on what is missing.
+        notes: sentences on what the fits assumed differently, and on what is missing.
     """
 
     fits: tuple[Fit, ...]
@@ -111,9 +112,40 @@ def compare(
     if observation is not None and observation.fingerprint() != reference.posterior.data_fingerprint:
         raise InputError(f"the observation ({observation.name}) is not what the posteriors were fitted to")
     contrasts = tuple(contrast(reference.posterior, fit, seed) for fit in fits[1:])
+    notes = tuple(note for fit in fits[1:] for note in _assumed(reference, fit))
     if observation is None:
-        return Comparison(fits, contrasts)
-    return Comparison(fits, contrasts, observation, *_emulator_errors(fits, observation))
+        return Comparison(fits, contrasts, notes=notes)
+    errors, missing = _emulator_errors(fits, observation)
+    return Comparison(fits, contrasts, observation, errors, (*notes, *missing))
+
+
+def _assumed(reference: Fit, other: Fit) -> list[str]:
+    """What two fits assumed differently, so that predictor and sampler are not all that differs between them."""
+    notes = []
+    here, there = ({p.name: p for p in fit.posterior.parameters} for fit in (reference, other))
+    differ = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    if differ:
+        notes.append(
+            f"{other.label} and {reference.label} assume other priors, or fixed values, of {', '.join(differ)}:"
+            " posteriors and evidences differ for that as well."
+        )
+    settings = [fit.posterior.likelihood for fit in (reference, other)]
+    changed = [
+        f"{name} {setting(settings[1][name])} instead of {setting(settings[0][name])}"
+        for name in settings[0]
+        if name in settings[1] and settings[0][name] != settings[1][name] and _matters(name, reference, other)
+    ]
+    if changed:
+        notes.append(
+            f"{other.label} has another likelihood than {reference.label} ({', '.join(changed)}): posteriors differ for"
+            " that as well, and evidences cannot be compared."
+        )
+    return notes
+
+
+def _matters(name: str, *fits: Fit) -> bool:
+    """An emulator's error means nothing where there is no emulator."""
+    return name != "emulator_error" or all(fit.posterior.is_emulated for fit in fits)
 
 
 def _emulator_errors(fits: Sequence[Fit], observation: Observation) -> tuple[dict[str, EmulatorError], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,3 +181,10 @@ def _column(
     symbol = unit_text(unit)
     period = None if around is None else around[1]
     return Column(name, f"{label} [{symbol}]" if symbol else label, np.asarray(values), truth, unit, period)
+
+
+def setting(value: Any) -> str:
+    """A setting of a sampler or likelihood: a number, text, truth value, None, or a mapping of numbers."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {setting(own)}" for name, own in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

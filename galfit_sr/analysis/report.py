@@ -17,7 +17,7 @@ from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
-from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, digits, pull, unit_html
+from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, digits, pull, setting, unit_html
 from .report_page import MINUS, decimals, duration, figure_html, page_html, table_html, warnings_html
 
 CAPTIONS = {
@@ -221,10 +221,8 @@ def _diagnostics(posterior: Posterior, observation: Observation) -> str:
         (f"reduced χ², {MAP_TITLES.get(name, name).lower()}", f"{chi2:.3f} ({counts.get(name, 0)} data)")
         for name, chi2 in posterior.reduced_chi2.items()
     ]
-    rows += [
-        (f"sampler: {key}", f"{value:.4g}" if isinstance(value, float) else str(value))
-        for key, value in posterior.sampler_settings.items()
-    ]
+    for what, settings in (("likelihood", posterior.likelihood), ("sampler", posterior.sampler_settings)):
+        rows += [(f"{what}: {key}", setting(value)) for key, value in settings.items()]
     body = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
     return f'<div class="box"><table class="pairs"><tbody>{body}</tbody></table></div>'
 

@@ -29,7 +29,7 @@ from .arviz_library import arviz, is_first_arviz
 _FORMAT = "galfit_sr posterior 1"
 _ARRAYS = ("log_weights", "log_likelihood", "log_volume")
 _MAPS = ("maps", "binned_maps")
-_JSON = ("sampler_settings", "reduced_chi2", "truth", "timings", "warnings", "correction")
+_JSON = ("sampler_settings", "likelihood", "reduced_chi2", "truth", "timings", "warnings", "correction")
 
 
 class _Variable(NamedTuple):

@@ -224,6 +224,7 @@ def _posterior(
         chains=run.chains,
         log_volume=run.log_volume,
         effective_samples=run.effective,
+        likelihood={**dataclasses.asdict(target.settings), "weights": target.settings.weights._asdict()},
         emulator=None if card is None else card.name,
         correction=None if correction is None else dataclasses.asdict(correction),
     )

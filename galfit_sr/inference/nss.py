@@ -265,6 +265,8 @@ def _log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
 
 def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
     """Log evidence of the dead, less the offset, and log of the volume that is left."""
+    if not len(dead.value):
+        return -np.inf, 0.0
     log_volume = _log_volume(len(dead.value), settings, live=False)
     return float(np.logaddexp.reduce(_log_weights(dead.value, log_volume))), float(log_volume[-1])
 
@@ -272,6 +274,8 @@ def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
 def _left(state: Any, dead: _Dead, settings: Nss) -> float:
     """How much the live points can still add to the log evidence."""
     evidence, log_volume = _evidence(dead, settings)
+    if not np.isfinite(evidence):
+        return np.inf
     most = float(np.max(np.asarray(state.particles.loglikelihood, np.float64))) + log_volume
     return float(np.logaddexp(evidence, most) - evidence)
 

@@ -41,6 +41,7 @@ class Posterior:
         version: of galfit_sr.
         log_evidence, log_evidence_error: natural logarithm and its standard deviation; None for samplers without.
         information: Kullback-Leibler divergence from prior to posterior in nats, None where unknown.
+        likelihood: its settings, the fields of `LikelihoodSettings` by name, the weights by map; empty where unknown.
         emulator: name of the network, None for the full-resolution model.
         correction: how the samples drawn with the emulator were made those of the full-resolution model (the fields of
             `correction.Correction`); None if they were not.
@@ -73,6 +74,7 @@ class Posterior:
     log_evidence: float | None = None
     log_evidence_error: float | None = None
     information: float | None = None
+    likelihood: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     emulator: str | None = None
     correction: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()

@@ -112,6 +112,7 @@ def posterior(parameters, observation, predicted) -> Posterior:
         wall_seconds=61.5,
         sampler="nested",
         sampler_settings={"nlive": 200, "walk": "random", "bound": None, "batched": True, "tolerance": 0.1},
+        likelihood={"kind": "gaussian", "weights": {"brightness": 1.0, "velocity": 0.5}, "correlation": 0.0},
         seed=7,
         converged=True,
         reduced_chi2={"brightness": 1.03, "velocity": 0.98, "dispersion": 1.01},

@@ -6,6 +6,7 @@ import math
 import shutil
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from html_page import Page, assert_self_contained
 
@@ -154,6 +155,31 @@ def test_samplers_tell_posteriors_apart(posterior, other):
     longer = gs.compare(posterior, dataclasses.replace(chains, effective_samples=5000.0)).contrasts[0]
     shorter = next(r for r in longer.rows if r.name == "inclination_deg")
     assert row.measures["shift"].error > 1.5 * shorter.measures["shift"].error
+
+
+def test_what_fits_assumed_differently_is_said(posterior, other):
+    assert gs.compare(posterior, other).notes == ()
+    name = posterior.parameters.names[0]
+    freer = posterior.parameters.replace(name, prior=dist.Uniform(-90.0, 90.0))
+    (note,) = gs.compare(posterior, dataclasses.replace(other, parameters=freer)).notes
+    assert f"assume other priors, or fixed values, of {name}:" in note
+    smoothed = {**posterior.likelihood, "correlation": 1.6, "weights": {"brightness": 1.0, "velocity": 1.0}}
+    (note,) = gs.compare(posterior, dataclasses.replace(other, likelihood=smoothed)).notes
+    assert "correlation 1.6 instead of 0" in note
+    assert "weights brightness 1, velocity 1 instead of brightness 1, velocity 0.5" in note
+    # What an older version wrote does not say.
+    assert gs.compare(posterior, dataclasses.replace(other, likelihood={})).notes == ()
+
+
+def test_emulator_error_matters_between_emulated_fits_only(posterior, other):
+    plain, aware = ({**posterior.likelihood, "emulator_error": used} for used in (False, True))
+    full = dataclasses.replace(posterior, likelihood=aware)
+    published = dataclasses.replace(other, likelihood=plain, emulator="nosuch", correction=None)
+    assert gs.compare(full, published).notes == ()
+    (note,) = gs.compare(
+        published, dataclasses.replace(published, likelihood=aware), labels=["published", "aware"]
+    ).notes
+    assert "emulator_error True instead of False" in note
 
 
 @pytest.mark.parametrize("labels", [("a",), ("a", "a")])
