@@ -16,6 +16,7 @@ from galfit_sr.inference.checkpoint import Checkpoints
 from galfit_sr.inference.diagnosis import uncertified
 from galfit_sr.inference.fit import fit
 from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.nuts import Nuts
 from galfit_sr.inference.results import Posterior
 from galfit_sr.maps import Maps
 from galfit_sr.model.galaxy import GalaxyModel
@@ -73,6 +74,15 @@ def case(request, tmp_path_factory):
     return request.param, fitted(**how), fitted(**how, model=MODEL, exact=True, resume=True), folder
 
 
+def assert_same_means(one: Posterior, other: Posterior) -> None:
+    mine, theirs = one.summary(), other.summary()
+    sizes = 1 / one.effective_sample_size + 1 / other.effective_sample_size
+    for name, row in theirs.items():
+        # Walks leave samples alike: seeds scatter 1.3 times as much as their effective number says.
+        allowed = 4 * 1.3 * np.sqrt(sizes) * max(row["std"], mine[name]["std"])
+        assert abs(mine[name]["mean"] - row["mean"]) < allowed, name
+
+
 @pytest.mark.slow
 def test_corrected_posterior_is_that_of_the_model(full, case):
     factor, plain, corrected, _ = case
@@ -84,12 +94,7 @@ def test_corrected_posterior_is_that_of_the_model(full, case):
     assert corrected.correction["emulated_log_evidence"] == plain.log_evidence
     assert corrected.predictor == f"{plain.emulator}, corrected"
     assert not uncertified(corrected)
-    mine, theirs = corrected.summary(), full.summary()
-    sizes = 1 / corrected.effective_sample_size + 1 / full.effective_sample_size
-    for name, row in theirs.items():
-        # Walks leave samples alike: seeds scatter 1.3 times as much as their effective number says.
-        allowed = 4 * 1.3 * np.sqrt(sizes) * max(row["std"], mine[name]["std"])
-        assert abs(mine[name]["mean"] - row["mean"]) < allowed, name
+    assert_same_means(corrected, full)
 
 
 @pytest.mark.slow
@@ -129,6 +134,19 @@ def test_resumed_correction_is_the_same(case):
     again = fitted(emulator=emulator(factor), out=folder, model=MODEL, exact=True, resume=True)
     np.testing.assert_allclose(again.samples, corrected.samples)
     assert again.log_evidence == corrected.log_evidence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("factor", "method"), [(1.002, "re-weighted"), (1.3, "re-partitioned")])
+def test_markov_chains_are_made_exact_too(full, factor, method):
+    chains = Nuts(warmup=200, effective_samples=300)
+    exact = fit(
+        OBSERVATION, sampler=chains, parameters=PARAMETERS, emulator=emulator(factor), model=MODEL, exact=True, seed=1
+    )
+    assert exact.correction["method"] == method
+    assert exact.correction["certified"]
+    assert exact.log_evidence is None
+    assert_same_means(exact, full)
 
 
 def test_a_predictor_without_finite_maps_is_told():

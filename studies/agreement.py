@@ -1,0 +1,91 @@
+"""Do three samplers give the same posteriors? Nested sampling, NUTS and nested slice sampling on three mock galaxies.
+
+    python studies/agreement.py
+
+The bundled galaxy has 80x80 pixels, the other two, draws from the prior, 20x20. Nested sampling is the reference.
+Posteriors are kept next to the results and not made again; the comparison goes to studies/results/agreement.json.
+Processor time is reported as well as seconds: it does not depend on what else runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+
+import galfit_sr as gs
+from galfit_sr.priors import Prior
+
+RESULTS = Path(__file__).parent / "results" / "agreement.json"
+SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss()}
+DRAWS = {"first draw": 2, "second draw": 4}
+
+
+def galaxy(name: str) -> gs.Observation:
+    """One of the three, the same every time."""
+    if name == "bundled":
+        return gs.read(gs.mock_galaxy_path())
+    prior = Prior(gs.default_parameters())
+    drawn = prior.sample(jax.random.key(DRAWS[name]), 1)[0]
+    values = {key: float(value) for key, value in prior.parameters.complete(drawn).items()}
+    return gs.make_mock(values, model=gs.GalaxyModel(canvas=gs.Canvas(20, 2.0)), seed=DRAWS[name], name=name)
+
+
+def fitted(observation: gs.Observation, sampler: str, folder: Path) -> gs.Posterior:
+    """The posterior, and with it in `sampler_settings` the processor time that it took."""
+    file = folder / f"{observation.name} {sampler}.nc"
+    if not file.exists():
+        began = time.process_time()
+        posterior = gs.fit(observation, sampler=SAMPLERS[sampler], seed=1)
+        spent = {"processor_seconds": time.process_time() - began, "seconds": posterior.wall_seconds}
+        posterior.save(file)
+        file.with_suffix(".json").write_text(json.dumps(spent))
+    return gs.Posterior.load(file)
+
+
+def main(folder: Path) -> None:
+    """Runs the study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in (*DRAWS, "bundled"):
+        observation = galaxy(name)
+        posteriors = {sampler: fitted(observation, sampler, folder) for sampler in SAMPLERS}
+        summary = gs.compare(*posteriors.values(), labels=list(posteriors)).summary()
+        rows = {}
+        for sampler, posterior in posteriors.items():
+            run = summary["runs"][sampler]
+            spent = json.loads((folder / f"{observation.name} {sampler}.json").read_text())
+            row = {key: run[key] for key in ("converged", "log_evidence", "log_evidence_error", "n_likelihood_calls")}
+            row |= {"effective_samples": run["effective_sample_size"], **spent, "settings": posterior.sampler_settings}
+            if sampler in summary["contrasts"]:
+                row |= against(summary["contrasts"][sampler])
+            rows[sampler] = row
+            print(name, sampler, row, flush=True)
+        found[name] = rows
+        RESULTS.write_text(json.dumps(found, indent=1))
+
+
+def against(contrast: dict) -> dict:
+    """The free parameters farthest off in mean and in width, with their errors, and what is significant."""
+    free = {name: row for name, row in contrast["quantities"].items() if row["free"]}
+    shift = max(free, key=lambda name: abs(free[name]["shift"]["value"]))
+    width = max(free, key=lambda name: abs(free[name]["width_ratio"]["value"] - 1))
+    return {
+        "largest_shift": [shift, free[shift]["shift"]["value"], free[shift]["shift"]["error"]],
+        "largest_width": [width, free[width]["width_ratio"]["value"], free[width]["width_ratio"]["error"]],
+        "significant": [
+            f"{name} {measure}"
+            for name, row in free.items()
+            for measure in ("shift", "width_ratio")
+            if row[measure]["significant"]
+        ],
+        "log_evidence_difference": contrast["log_evidence_difference"],
+        "log_evidence_difference_error": contrast["log_evidence_difference_error"],
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("agreement"))
