@@ -91,10 +91,10 @@ def test_a_limit_ends_it_and_it_goes_on_as_if_there_had_been_none(tmp_path):
     whole = run("gaussian", 1, SMALL)
     mixture = laplace_mixture(known("gaussian").modes)
     problem = known("gaussian").problem
-    limited = dataclasses.replace(SMALL, max_calls=whole.calls - 5_000)
+    limited = dataclasses.replace(SMALL, max_calls=whole.calls // 2)
     part = run_nss(problem, mixture, limited, 1, checkpoint=checkpoint)
     assert not part.converged
-    assert whole.calls - 5_000 <= part.calls < whole.calls
+    assert whole.calls // 2 < part.calls < whole.calls
     on = run_nss(problem, mixture, SMALL, 1, checkpoint=checkpoint, resume=True)
     np.testing.assert_array_equal(on.z, whole.z)
     assert (on.log_evidence, on.calls) == (whole.log_evidence, whole.calls)
