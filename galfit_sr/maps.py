@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .correlation import check_correlation
 from .errors import InputError
 from .psf import PSF
 
@@ -50,6 +51,8 @@ class Observation:
         bins: (n, n) int, label of the Voronoi bin that velocity and dispersion of the pixel belong to, -1 for none;
             None if every pixel stands for itself. Values, errors and `good` are equal in all pixels of a bin, and
             the likelihood counts every bin once.
+        correlation: FWHM [arcsec] of the Gaussian that smoothed the noise between pixels, 0 for independent noise; what
+            the likelihood assumes unless it is told otherwise.
         origin: (x, y), the position on the canvas, in pixels counted from 0 at the first pixel's centre, that the
             centre (x0, y0) = (0, 0) of a model has.
         sky: (right ascension, declination) of the origin in degree, or None. East is to the left (x falls towards
@@ -68,6 +71,7 @@ class Observation:
     errors: Maps
     good: Maps
     bins: np.ndarray | None = None
+    correlation: float = 0.0
     origin: tuple[float, float] | None = None
     sky: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
@@ -87,6 +91,7 @@ class Observation:
         for what, value in (("redshift", self.redshift), ("pixel scale", self.pixel_scale)):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{self.name}: {what} is {value}; a positive number is needed")
+        check_correlation(self.correlation)
         if not any(np.any(g) for g in self.good):
             raise InputError(f"{self.name}: every pixel of every map is masked; nothing is left to fit")
         for name, value, error, good in zip(MAP_NAMES, self.values, self.errors, self.good, strict=True):
@@ -126,5 +131,5 @@ class Observation:
         if self.bins is not None:
             digest.update(np.ascontiguousarray(self.bins, dtype=np.int64).tobytes())
         numbers = (self.redshift, self.pixel_scale, self.origin, self.psf_photometry, self.psf_kinematics)
-        digest.update(repr(numbers).encode())
+        digest.update(repr(numbers if self.correlation == 0 else (*numbers, self.correlation)).encode())
         return digest.hexdigest()

@@ -36,7 +36,7 @@ CORRELATION = 2.5
 STAR = (3.0, -2.6)
 """Offset of the star from the middle [arcsec], x towards west and y towards north: 4 arcsec away."""
 REGION = "circle(-3, -2.6, 3.5)"
-CORRELATED = gs.LikelihoodSettings(correlation=CORRELATION)
+INDEPENDENT = gs.LikelihoodSettings(correlation=0.0)
 STUDENT = gs.LikelihoodSettings("student-t")
 
 
@@ -108,8 +108,8 @@ FITS: Mapping[tuple[str, str], tuple[Callable[[int], gs.Observation], Callable[[
     ("none", ""): (mock, dict),
     ("PSF of the fit 20 % too wide", ""): (other_psf(1.2), dict),
     ("PSF of the fit 20 % too narrow", ""): (other_psf(0.8), dict),
-    ("correlated noise", ""): (lambda seed: mock(seed, CORRELATION), dict),
-    ("correlated noise", "correlation"): (lambda seed: mock(seed, CORRELATION), lambda: {"likelihood": CORRELATED}),
+    ("correlated noise", ""): (lambda seed: mock(seed, CORRELATION), lambda: {"likelihood": INDEPENDENT}),
+    ("correlated noise", "correlation"): (lambda seed: mock(seed, CORRELATION), dict),
     ("redshift off by 30 km/s", ""): (receding, dict),
     ("redshift off by 30 km/s", "free systemic velocity"): (receding, lambda: {"parameters": drifting()}),
     ("foreground star", ""): (starry, dict),

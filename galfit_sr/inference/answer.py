@@ -76,7 +76,7 @@ def find_answer(
         binned,
         (
             *unfit(chi2, problem.observation),
-            *patterns(maps, binned, chi2, problem.observation, target.settings.correlation),
+            *patterns(maps, binned, chi2, problem.observation, target.settings.correlation_of(problem.observation)),
         ),
         found.calls,
         time.monotonic() - began,

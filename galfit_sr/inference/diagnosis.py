@@ -41,14 +41,9 @@ _DEEPEST_PASS = 0.3
 _LEAST_FOR_MODES = 100
 
 
-def diagnose(posterior: Posterior, observation: Observation, correlation: float = 0.0) -> tuple[str, ...]:
-    """All warnings that are due, the gravest first; the notes that came with the data last.
-
-    Args:
-        posterior: to be looked at.
-        observation: that was fitted.
-        correlation: of its noise, as the likelihood took it into account [arcsec].
-    """
+def diagnose(posterior: Posterior, observation: Observation) -> tuple[str, ...]:
+    """All warnings that are due, the gravest first; the notes that came with the data last."""
+    correlation = posterior.likelihood.get("correlation", 0.0)
     return (
         *convergence(posterior),
         *uncertified(posterior),

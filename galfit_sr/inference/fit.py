@@ -224,12 +224,14 @@ def _posterior(
         chains=run.chains,
         log_volume=run.log_volume,
         effective_samples=run.effective,
-        likelihood={**dataclasses.asdict(target.settings), "weights": target.settings.weights._asdict()},
+        likelihood={
+            **dataclasses.asdict(target.settings),
+            "weights": target.settings.weights._asdict(),
+            "correlation": target.settings.correlation_of(observation),
+        },
         emulator=None if card is None else card.name,
         correction=None if correction is None else dataclasses.asdict(correction),
     )
     # Of an exact posterior it does not matter what the emulator was trained for.
     beyond = () if problem.card is None else outside_training(posterior, problem.card, arrays.scene.low)
-    return dataclasses.replace(
-        posterior, warnings=(*beyond, *diagnose(posterior, observation, target.settings.correlation))
-    )
+    return dataclasses.replace(posterior, warnings=(*beyond, *diagnose(posterior, observation)))

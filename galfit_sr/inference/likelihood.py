@@ -27,7 +27,8 @@ class LikelihoodSettings:
         kind: `gaussian`, or `student-t` for maps with outliers.
         degrees_of_freedom: of Student's t; 1 (Cauchy) forgives most, large values tend to the Gaussian.
         weights: factor on each map's log-likelihood; 0 leaves a map out.
-        correlation: FWHM [arcsec] of the Gaussian that smoothed the noise, 0 for independent errors. Each map's
+        correlation: FWHM [arcsec] of the Gaussian that smoothed the noise, 0 for independent errors; None for what the
+            observation says (`Observation.correlation`; for MaNGA's cubes it is not 0). Each map's
             log-likelihood is divided by the variance of its mean over that of independent data (`inflation`): it then
             counts as many data as are independent, and Gaussian errors are in effect larger by the root of it. Right
             for what depends on the whole map; for details no larger than the correlation, errors come out too large.
@@ -38,7 +39,7 @@ class LikelihoodSettings:
     kind: str = "gaussian"
     degrees_of_freedom: float = 4.0
     weights: Maps = dataclasses.field(default_factory=lambda: Maps(1.0, 1.0, 1.0, 1.0))
-    correlation: float = 0.0
+    correlation: float | None = None
     emulator_error: bool = True
 
     def __post_init__(self) -> None:
@@ -49,7 +50,12 @@ class LikelihoodSettings:
         for name, weight in zip(MAP_NAMES, self.weights, strict=True):
             if not (math.isfinite(weight) and weight >= 0):
                 raise InputError(f"weight of {name} is {weight}; a finite number of at least 0 is needed")
-        check_correlation(self.correlation)
+        if self.correlation is not None:
+            check_correlation(self.correlation)
+
+    def correlation_of(self, observation: Observation) -> float:
+        """The correlation of the noise that is assumed for an observation, FWHM [arcsec]."""
+        return observation.correlation if self.correlation is None else self.correlation
 
 
 class Data(NamedTuple):
@@ -90,7 +96,7 @@ def make_data(observation: Observation, settings: LikelihoodSettings) -> Data:
         return np.pad(flat[first], (0, count - first.size))
 
     values, inverse_errors, weights = [], [], []
-    width = settings.correlation / observation.pixel_scale
+    width = settings.correlation_of(observation) / observation.pixel_scale
     for name, value, error, good in zip(
         MAP_NAMES, observation.values, observation.errors, observation.good, strict=True
     ):

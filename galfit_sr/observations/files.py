@@ -8,6 +8,7 @@ Beyond these, files written here carry, and the reader understands where they ar
 
 - ORIGINX, ORIGINY: position of the galaxy's centre in pixels, counted from 0 at the first pixel's centre (default: the
   middle of the canvas); RA, DEC: its sky coordinates [deg]. East is to the left.
+- NOISCORR: FWHM [arcsec] of the Gaussian that smoothed the noise between pixels (default: 0, independent noise).
 - PSFPTYPE, PSFKTYPE: kind of PSF (gaussian, double-gaussian, moffat, image; default gaussian), with PSFPWIDE (FWHM of
   the wide Gaussian, arcsec), PSFPFRAC (its share of the light), PSFPBETA (of the Moffat profile) and the like for
   PSFK; the images PSFPHOT_IMAGE and PSFKIN_IMAGE. PSFPHOT is then the FWHM of the core.
@@ -84,6 +85,7 @@ def stored_observation(file: FitsFile) -> Observation:
         errors=Maps(**errors),
         good=Maps(**good),
         bins=bins,
+        correlation=file.optional_number("NOISCORR", "the FWHM in arcsec of the noise's correlation", 0, 100) or 0.0,
         origin=(middle if origin[0] is None else origin[0], middle if origin[1] is None else origin[1]),
         sky=None if right_ascension is None or declination is None else (right_ascension, declination),
         notes=_read_notes(file),
@@ -112,6 +114,8 @@ def write_observation(path: str | os.PathLike[str], observation: Observation) ->
     origin = _origin(observation)
     for axis, value in zip("XY", origin, strict=True):
         _exact(primary.header, f"ORIGIN{axis}", value, "galaxy centre, pixels from 0")
+    if observation.correlation > 0:
+        _exact(primary.header, "NOISCORR", observation.correlation, "arcsec, FWHM of what correlates the noise")
     if observation.sky is not None:
         _exact(primary.header, "RA", observation.sky[0], "of the origin, degree")
         _exact(primary.header, "DEC", observation.sky[1], "of the origin, degree")

@@ -34,6 +34,10 @@ EXTENSIONS = (
 )
 """Extensions of a MAPS file that are read."""
 
+NOISE_CORRELATION = 1.6
+"""FWHM [arcsec] of what smoothed the noise of the cubes. Spaxels are correlated like exp(-d^2 / (2 sigma_rho^2)) with
+sigma_rho = 1.92 spaxels (Westfall et al. 2019, AJ 158, 231; Law et al. 2016, AJ 152, 83): a Gaussian of standard
+deviation sigma_rho / sqrt(2) does that."""
 SUSPICIOUS_DISPERSION = 400.0
 """Dispersions above this [km/s] are reported: hardly any galaxy has them, but noisy outer bins do."""
 
@@ -162,6 +166,7 @@ def manga_observation(
         errors=Maps(*(place(error, np.nan) for _, error, _ in maps)),
         good=Maps(*(place(good, False) for _, _, good in maps)),
         bins=place(bins, -1),
+        correlation=NOISE_CORRELATION,
         origin=(origin[0] + column, origin[1] + row),
         sky=_sky(file),
         notes=tuple(notes),

@@ -156,6 +156,7 @@ def make_mock(
         errors=errors,
         good=Maps(*(good.copy() for _ in exact)),
         bins=labels,
+        correlation=correlation,
         truth={key: float(value) for key, value in values.items()},
     )
 

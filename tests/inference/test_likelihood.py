@@ -327,6 +327,16 @@ def test_correlated_noise_counts_as_fewer_data(bins):
     assert np.mean(chi2) == pytest.approx(1, abs=5 * math.sqrt(2 / 300))
 
 
+def test_correlation_is_that_of_the_observation_unless_told_otherwise():
+    observation = make_mock(MOCK_TRUTH, model=MODEL, correlation=1.25, fibres=37, seed=0)
+
+    def weight(correlation: float | None) -> float:
+        return float(make_data(observation, LikelihoodSettings(correlation=correlation)).weights.brightness)
+
+    assert weight(None) == weight(1.25) < 0.3
+    assert weight(0.0) == 1.0
+
+
 def test_correlation_leaves_out_what_weights_leave_out():
     observation = random_observation(17, bins=True, missing=("ml",))
     settings = LikelihoodSettings(weights=Maps(0.0, 0.5, 1.0, 1.0), correlation=1.0)

@@ -98,6 +98,18 @@ def test_every_psf_survives(tmp_path, psf):
         assert getattr(after, other) == getattr(an_observation(), other)
 
 
+def test_correlation_of_the_noise_survives(tmp_path):
+    for correlation in (0.0, 1.6):
+        write_observation(tmp_path / "a.fits", an_observation(correlation=correlation))
+        assert read_observation(tmp_path / "a.fits").correlation == correlation
+    assert an_observation().fingerprint() != an_observation(correlation=1.6).fingerprint()
+
+
+def test_impossible_correlation_is_refused():
+    with pytest.raises(InputError, match=r"correlation is -1\.0; the FWHM in arcsec"):
+        an_observation(correlation=-1.0)
+
+
 def test_writing_twice_gives_the_same_bytes(tmp_path):
     for name in ("a.fits.gz", "b.fits.gz"):
         write_observation(tmp_path / name, an_observation())

@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 from synthetic_maps import CENTRE, HEADER, PA, SIDE, STAR, content, synthetic_maps, write
 
+from galfit_sr.correlation import along_a_side
 from galfit_sr.errors import InputError
 from galfit_sr.maps import Observation
 from galfit_sr.observations import read, read_manga, write_observation
@@ -52,6 +53,13 @@ def test_kinematics_lie_where_the_file_has_them(hdus, observe):
     expected = 1 / np.sqrt(hdus["STELLAR_VEL_IVAR"].data[inner].astype(float))
     assert np.array_equal(observation.errors.velocity[INNER][inner], expected)
     assert observation.available == ("brightness", "velocity", "dispersion")
+
+
+def test_noise_of_a_cube_is_correlated(hdus, observe):
+    """Neighbouring spaxels of MaNGA's cubes have a correlation of exp(-1 / (2 1.92^2)) = 0.87."""
+    observation = observe(hdus)
+    side = along_a_side(observation.size, observation.correlation / observation.pixel_scale)
+    assert side[0, 1] == pytest.approx(np.exp(-1 / (2 * 1.92**2)), abs=0.005)
 
 
 def test_bins_are_those_of_the_stellar_continuum(hdus, observe):
