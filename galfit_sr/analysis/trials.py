@@ -15,7 +15,7 @@ from ..emulation.registry import find_emulator
 from ..errors import InputError, unknown_name
 from ..inference.fit import fit
 from ..inference.ranks import ranks
-from ..inference.samplers import SAMPLERS, Sampler, sampler_name
+from ..inference.samplers import Sampler, check_sampler, sampler_name
 from ..maps import TYPICAL_NOISE, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, Canvas
@@ -53,10 +53,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if not isinstance(self.sampler, tuple(SAMPLERS.values())):
-            raise InputError(
-                f"the sampler is {self.sampler!r}; settings such as Nested(nlive=100) or Nuts() are needed"
-            )
+        check_sampler(self.sampler)
         if self.control is not None and self.control not in CONTROLS:
             raise InputError(unknown_name(self.control, list(CONTROLS), "control"))
         model = self.model  # which refuses what it is not made for

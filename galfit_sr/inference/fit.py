@@ -33,7 +33,7 @@ from .limits import remaining
 from .nested import Nested
 from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
 from .results import Posterior
-from .samplers import SAMPLERS, Sampler, sampler_name
+from .samplers import Sampler, check_sampler, sampler_name
 from .stage import Stage, part_seed, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
@@ -142,8 +142,7 @@ def fit(
     """
     began = time.monotonic()
     sampler = sampler or Nested()
-    if not isinstance(sampler, tuple(SAMPLERS.values())):
-        raise InputError(f"the sampler is {sampler!r}; settings such as Nested(nlive=500) or Nuts() are needed")
+    check_sampler(sampler)
     check_seed(seed)
     check_exact(exact, emulator)
     posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)

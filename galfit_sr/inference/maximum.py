@@ -142,9 +142,8 @@ def _settled(problem: Problem, found: list[_Found]) -> bool:
     if others and best - others[0] < _AGAIN:
         return True
     data = problem.arrays.data
-    weights, counts = (
-        np.array([float(x) for x in a]) for a in (data.weights, (jnp.sum(e > 0) for e in data.inverse_errors))
-    )
+    weights = np.array([float(weight) for weight in data.weights])
+    counts = np.array([np.count_nonzero(errors) for errors in data.inverse_errors])
     # Half of the mean of a weighted chi^2, and of the prior's term, and their standard deviation.
     mean, deviation = 0.5 * (weights @ counts + problem.target.ndim), np.sqrt(0.5 * (weights**2 @ counts))
     return bool(-best < mean + _ACCEPTABLE * deviation)

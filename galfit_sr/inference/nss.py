@@ -28,7 +28,7 @@ from .checkpoint import load_state, mark_of, save_state
 from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .nested import STARTS
-from .problem import CHUNK, Arrays, Problem, Target, in_chunks
+from .problem import Arrays, Problem, Target, in_chunks, log_likelihoods
 from .proposal import Proposal, batch_log_ratio, from_cube, log_density, make_proposal
 from .sampled import Sampled, evidence_error, information
 from .walk import repartitioned_log_likelihood
@@ -140,25 +140,14 @@ def _check_installed() -> None:
 
 def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tuple[np.ndarray, _Dead]:
     """The live points (nlive, ndim) and those that died before, of draws from q."""
-    target, dtype = problem.target, problem.arrays.shift.dtype
-    mesh = devices_for(CHUNK)
-    shared = replicated((proposal, problem.arrays), mesh)
-    u = np.random.default_rng(seed).random((settings.draws * settings.nlive, target.ndim + 1))
+    u = np.random.default_rng(seed).random((settings.draws * settings.nlive, problem.target.ndim + 1))
     z = from_cube(proposal, u)
-    value = in_chunks(lambda rows: _values(target, mesh, rows, *shared), z, dtype)
+    value = log_likelihoods(problem, z) - in_chunks(
+        lambda rows: batch_log_ratio(proposal, rows), z, problem.arrays.shift.dtype
+    )
     order = np.argsort(value)
     died = order[: -settings.nlive]
     return z[order[-settings.nlive :]], _Dead(z[died], value[died], np.ones(died.size))
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _values(target: Target, mesh: Mesh, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
-    """(m,) log(L pi/q), less the offset of L, of latent vectors (m, ndim)."""
-
-    def one(z, proposal, arrays):
-        return repartitioned_log_likelihood(target, z, proposal, arrays)
-
-    return spread(one, mesh, z, proposal, arrays)
 
 
 def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
