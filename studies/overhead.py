@@ -21,10 +21,9 @@ import galfit_sr as gs
 from galfit_sr.inference import engine, walk
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
-from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
-from galfit_sr.inference.pilot import broaden
 from galfit_sr.inference.problem import CHUNK, Problem, batch_log_likelihood
+from galfit_sr.inference.variational import bend
 
 
 def seconds_per_likelihood(problem: Problem, around: np.ndarray) -> float:
@@ -41,8 +40,7 @@ def seconds_per_likelihood(problem: Problem, around: np.ndarray) -> float:
 def main() -> None:
     """Runs the study."""
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
-    modes, _ = broaden(problem, modes, 1, 16, 60)
-    mixture = laplace_mixture(modes)
+    mixture, _ = bend(problem, modes, 1)
     run_nested(problem, mixture, Nested(max_calls=4000), 0)  # compiles
     evaluated = [0]
     run, draw = walk.Kernel.run, engine.Engine.log_likelihoods

@@ -31,11 +31,11 @@ import galfit_sr as gs
 from galfit_sr.inference import nested, walk
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.maximum import find_modes
-from galfit_sr.inference.mixture import Mixture, laplace_mixture
+from galfit_sr.inference.mixture import Mixture
 from galfit_sr.inference.nested import Nested, run_nested
-from galfit_sr.inference.pilot import broaden
 from galfit_sr.inference.problem import Arrays, Problem, Target
 from galfit_sr.inference.proposal import Proposal, log_density
+from galfit_sr.inference.variational import bend
 from galfit_sr.inference.walk import Walked, repartitioned_log_likelihood
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "inference"))
@@ -271,7 +271,7 @@ def on_the_galaxy() -> None:
     The shorter of each walk's lengths; `evidence.py` doubles that of the winner.
     """
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
-    mixture = laplace_mixture(broaden(problem, modes, 1, 16, 60)[0])
+    mixture = bend(problem, modes, 1)[0]
     for name, (_, _, (length, *_)) in WALKS.items():
         run_with(name, length, problem, mixture, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
         began = time.monotonic()

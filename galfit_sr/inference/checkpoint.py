@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_bytes
+from .flow import Couplings
 from .mixture import Mixture
 from .problem import Problem
 
@@ -25,8 +26,7 @@ class Checkpoints:
 
     Attributes:
         folder: of the run.
-        stage: what tells it from the others: `exact` for what goes on from a run with an emulator, `first` for what
-            another sampling starts from, empty for the last.
+        stage: what tells it from the others: `exact` for what goes on from a run with an emulator, empty otherwise.
     """
 
     folder: Path
@@ -41,10 +41,6 @@ class Checkpoints:
     def answer(self) -> Path:
         """The first answer: a resumed sampler must start from the same."""
         return self._named("answer.npz")
-
-    def part(self, name: str) -> Checkpoints:
-        """Those of a part of this stage."""
-        return Checkpoints(self.folder, ".".join(filter(None, (self.stage, name))))
 
     def _named(self, what: str) -> Path:
         return self.folder / ".".join(filter(None, ("checkpoint", self.stage, what)))
@@ -73,6 +69,7 @@ def save_answer(files: Checkpoints, problem: Problem, mixture: Mixture, calls: i
         weights=mixture.weights,
         means=mixture.means,
         covariances=mixture.covariances,
+        **({} if mixture.couplings is None else mixture.couplings._asdict()),
         shift=np.asarray(problem.arrays.shift, dtype=np.float64),
         calls=calls,
     )
@@ -84,7 +81,9 @@ def load_answer(files: Checkpoints) -> StoredAnswer | None:
     if not files.answer.exists():
         return None
     with np.load(files.answer) as stored:
-        mixture = Mixture(stored["weights"], stored["means"], stored["covariances"])
+        bent = Couplings._fields[0] in stored
+        couplings = Couplings(*(stored[name] for name in Couplings._fields)) if bent else None
+        mixture = Mixture(stored["weights"], stored["means"], stored["covariances"], couplings)
         return StoredAnswer(mixture, stored["shift"], int(stored["calls"]))
 
 

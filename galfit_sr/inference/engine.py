@@ -150,7 +150,6 @@ class Walks(InternalSampler):
             live[start],
             steps,
             threshold=loglstar - offset,
-            power=0.0,
             scale=self.scale,
         )
         reached = nested_sampler.live_v[start]

@@ -1,8 +1,8 @@
 """The No-U-Turn sampler (Hoffman & Gelman 2014, JMLR 15, 1593) of NumPyro, in latent coordinates.
 
 The prior is a standard normal there, whatever its bounds, orders and circles are in the parameters; what the data bend
-is straightened while warming up (`bending`). Chains are spread over all devices; on a CPU each runs its own
-trajectories, none waits for the longest.
+is straightened by the flow of the first answer (Hoffman et al. 2019, arXiv:1903.03704). Chains are spread over all
+devices; on a CPU each runs its own trajectories, none waits for the longest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..devices import devices_for, replicated, spread
 from ..errors import InputError
 from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
-from .bending import Bending, fit_bending, to_latent, to_straight, unbent
 from .checkpoint import load_state, mark_of, save_state
+from .flow import Flow, to_latent, to_straight
 from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, log_likelihoods, log_standard_normal
@@ -116,10 +116,9 @@ def run_nuts(
     """
     began = time.monotonic()
     mesh = devices_for(settings.chains)
-    arrays = replicated(problem.arrays, mesh)
+    arrays, dtype = replicated(problem.arrays, mesh), problem.arrays.shift.dtype
     fixed = dataclasses.replace(settings, effective_samples=1, most_draws=_ROUND, max_seconds=None, max_calls=None)
-    start = (mixture.weights, mixture.means, mixture.covariances)
-    mark = mark_of(repr((problem.target, fixed, seed)), problem.arrays, start)
+    mark = mark_of(repr((problem.target, fixed, seed)), problem.arrays, mixture.weights, mixture.flows(dtype))
     chains = _start(problem, mesh, arrays, mixture, settings, seed)
     steps = None
     if resume and checkpoint is not None and checkpoint.exists():
@@ -132,7 +131,7 @@ def run_nuts(
         steps = _Steps(*taken) if steps is None else _Steps(*map(_longer, steps, taken))
         count = steps.z.shape[1]
         if count < settings.warmup and count % _STAGE == 0:
-            chains = _straightened(problem, mesh, arrays, chains, steps.z[:, -(count // 2) :], settings)
+            chains = _whitened(problem, mesh, arrays, chains, steps.z[:, -(count // 2) :], settings)
         if checkpoint is not None:
             save_state(checkpoint, mark, chains, steps)
         quality = _judge(steps, settings)
@@ -151,13 +150,13 @@ class _Chains(NamedTuple):
     """States of the chains, whose positions are straight coordinates, and the map from these to latent ones."""
 
     states: HMCState
-    bending: Bending
+    flow: Flow
 
 
 def _kernel(
     target: Target,
     acceptance: float,
-    bending: Bending,
+    flow: Flow,
     arrays: Arrays,
     x: jax.Array,
     covariance: jax.Array,
@@ -166,8 +165,8 @@ def _kernel(
     """The state of a chain at its start, and the function that takes a step."""
 
     def potential(x):
-        z = to_latent(bending, x)
-        return -(target.latent_log_likelihood(z, arrays) + log_standard_normal(z))
+        z, log_jacobian = to_latent(flow, x)
+        return -(target.latent_log_likelihood(z, arrays) + log_standard_normal(z) + log_jacobian)
 
     start, step = hmc(potential)
     state = start(
@@ -191,77 +190,79 @@ def _states(
     z: jax.Array,
     covariances: jax.Array,
     keys: jax.Array,
-    bending: Bending,
+    flow: Flow,
     arrays: Arrays,
 ) -> HMCState:
     """States of the chains at latent positions (chains, ndim), with these inverse mass matrices in straight ones."""
 
-    def one(row, bending, arrays):
+    def one(row, flow, arrays):
         z, covariance, key = row
-        return _kernel(target, acceptance, bending, arrays, to_straight(bending, z), covariance, key)[0]
+        return _kernel(target, acceptance, flow, arrays, to_straight(flow, z)[0], covariance, key)[0]
 
-    return spread(one, mesh, (z, covariances, keys), bending, arrays)
+    return spread(one, mesh, (z, covariances, keys), flow, arrays)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _advance(
-    target: Target, mesh: Mesh, acceptance: float, states: HMCState, bending: Bending, arrays: Arrays
+    target: Target, mesh: Mesh, acceptance: float, states: HMCState, flow: Flow, arrays: Arrays
 ) -> tuple[HMCState, _Steps]:
     """The states of the chains a round of steps later, and the steps."""
 
-    def one(state, bending, arrays):
+    def one(state, flow, arrays):
         adapted = state.adapt_state
         # The start is not evaluated: nothing of it is used.
-        _, step = _kernel(target, acceptance, bending, arrays, state.z, adapted.inverse_mass_matrix, state.rng_key)
+        _, step = _kernel(target, acceptance, flow, arrays, state.z, adapted.inverse_mass_matrix, state.rng_key)
 
         def taken(state, _):
             state = step(state)
-            z = to_latent(bending, state.z)
-            return state, _Steps(z, -state.potential_energy, state.diverging, state.num_steps, state.accept_prob)
+            z, log_jacobian = to_latent(flow, state.z)
+            log_density = -state.potential_energy - log_jacobian
+            return state, _Steps(z, log_density, state.diverging, state.num_steps, state.accept_prob)
 
         return jax.lax.scan(taken, state, length=_ROUND)
 
-    return spread(one, mesh, states, bending, arrays)
+    return spread(one, mesh, states, flow, arrays)
 
 
 def _start(problem: Problem, mesh: Mesh, arrays: Arrays, mixture: Mixture, settings: Nuts, seed: int) -> _Chains:
     """Chains at draws of the mixture at which the density is finite."""
     rng = np.random.default_rng(seed)
-    components = rng.choice(len(mixture.weights), _TRIES, p=mixture.weights)
-    z = np.stack([rng.multivariate_normal(mixture.means[c], mixture.covariances[c]) for c in components])
     dtype = problem.arrays.shift.dtype
+    flows = mixture.flows(dtype)
+    components = rng.choice(len(flows), _TRIES, p=mixture.weights)
+    x = jnp.asarray(rng.standard_normal((_TRIES, problem.target.ndim)), dtype)
+    z = np.stack([_latent(flow, x)[0] for flow in flows])[components, np.arange(_TRIES)]
     chosen = np.flatnonzero(np.isfinite(log_likelihoods(problem, z)))[: settings.chains]
     if len(chosen) < settings.chains:
         raise InputError(
             f"the likelihood is finite at {len(chosen)} of {_TRIES} draws around the first answer; the"
             f" {settings.chains} chains need as many places to start from"
         )
-    heaviest = np.argmax(mixture.weights)
-    bending = unbent(mixture.means[heaviest], mixture.covariances[heaviest], dtype)
-    inverse = np.asarray(bending.inverse, np.float64)
+    white = np.broadcast_to(np.eye(z.shape[1]), (settings.chains, z.shape[1], z.shape[1]))
+    keys = jax.random.split(jax.random.key(seed), settings.chains)
     return _begun(
-        problem,
-        mesh,
-        arrays,
-        settings,
-        bending,
-        jnp.asarray(z[chosen], dtype),
-        inverse @ mixture.covariances[components[chosen]] @ inverse.T,
-        jax.random.split(jax.random.key(seed), settings.chains),
+        problem, mesh, arrays, settings, flows[np.argmax(mixture.weights)], jnp.asarray(z[chosen]), white, keys
     )
 
 
-def _straightened(
+def _whitened(
     problem: Problem, mesh: Mesh, arrays: Arrays, chains: _Chains, draws: np.ndarray, settings: Nuts
 ) -> _Chains:
-    """The chains where they are, in coordinates that are straight by draws (c, n, ndim) of all of them."""
-    states = chains.states
-    basis = np.asarray(chains.bending.basis, np.float64)
-    before = basis @ np.asarray(states.adapt_state.inverse_mass_matrix, np.float64).mean(axis=0) @ basis.T
-    z = jax.vmap(to_latent, (None, 0))(chains.bending, states.z)
-    bending = fit_bending(draws, before, z.dtype)
-    white = np.broadcast_to(np.eye(z.shape[1]), (len(z), z.shape[1], z.shape[1]))
-    return _begun(problem, mesh, arrays, settings, bending, z, white, states.rng_key)
+    """The chains where they are, with the covariance of draws (c, n, ndim) of all as their inverse mass matrix."""
+    states, flow = chains.states, chains.flow
+    before = np.asarray(states.adapt_state.inverse_mass_matrix, np.float64).mean(axis=0)
+    straight, _ = _straight(flow, jnp.asarray(draws.reshape(-1, draws.shape[-1]), states.z.dtype))
+    x = np.asarray(straight, np.float64).reshape(draws.shape)
+    offsets = (x - x.mean(axis=1, keepdims=True)).reshape(-1, len(before))
+    # What was there before counts as many draws as there are dimensions.
+    covariance = (offsets.T @ offsets + len(before) * before) / (len(offsets) + len(before))
+    z, _ = _latent(flow, states.z)
+    covariances = np.broadcast_to(covariance, (len(z), *covariance.shape))
+    return _begun(problem, mesh, arrays, settings, flow, z, covariances, states.rng_key)
+
+
+_straight = jax.jit(jax.vmap(to_straight, (None, 0)))
+_latent = jax.jit(jax.vmap(to_latent, (None, 0)))
 
 
 def _begun(
@@ -269,13 +270,13 @@ def _begun(
     mesh: Mesh,
     arrays: Arrays,
     settings: Nuts,
-    bending: Bending,
+    flow: Flow,
     z: jax.Array,
     covariances: np.ndarray,
     keys: jax.Array,
 ) -> _Chains:
     """Chains at latent positions (chains, ndim), with these inverse mass matrices in straight coordinates."""
-    bending = replicated(bending, mesh)
+    flow = replicated(flow, mesh)
     states = _states(
         problem.target,
         mesh,
@@ -283,10 +284,10 @@ def _begun(
         z,
         jnp.asarray(covariances, z.dtype),
         keys,
-        bending,
+        flow,
         arrays,
     )
-    return _Chains(states, bending)
+    return _Chains(states, flow)
 
 
 class _Quality(NamedTuple):

@@ -2,12 +2,13 @@
 
 Sampling from a density q with the likelihood L pi/q leaves posterior and evidence as they are (prior re-partitioning,
 Chen, Feroz & Hobson 2019, arXiv:1908.04655; Petrosyan & Handley 2022, arXiv:2212.01760) and needs far fewer steps when
-q resembles the posterior. Ours is defensive: a mixture of Gaussians that describes the posterior roughly, each in
-several widths, and a share of the prior itself, in which whatever they miss can still be found.
+q resembles the posterior. Ours is defensive: a mixture of bent Gaussians that describe the posterior, each in several
+widths, and a share of the prior itself, in which whatever they miss can still be found.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
 
+from .flow import Flow, make_flow, straight_couplings, to_latent, to_straight
 from .mixture import MOST_COMPONENTS, Mixture
-from .problem import log_standard_normal
+from .problem import in_chunks, log_standard_normal
 
 WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
 """Factor on the standard deviations of a component, and its share of the component's weight."""
@@ -24,52 +26,54 @@ PRIOR_SHARE = 0.05
 
 
 class Proposal(NamedTuple):
-    """Mixture of normal distributions in latent coordinates; the number of components is the same for every galaxy.
+    """Mixture of bent Gaussians and the prior in latent coordinates, of the same shapes for every galaxy.
 
     Attributes:
-        log_weights: (k,) normalised, -inf for an unused component.
-        means: (k, ndim).
-        scales: (k, ndim, ndim) lower Cholesky factors of the covariances.
-        inverse_scales: (k, ndim, ndim) their inverses.
+        log_prior_share: scalar.
+        components: scalar, how many of the k are used.
+        log_weights: (k, w) of each component in each width; with the share of the prior they sum to one.
+        widths: (k, w, ndim) standard deviations in straight coordinates.
+        flows: (k, ...) from straight to latent coordinates.
     """
 
+    log_prior_share: jax.Array
+    components: jax.Array
     log_weights: jax.Array
-    means: jax.Array
-    scales: jax.Array
-    inverse_scales: jax.Array
+    widths: jax.Array
+    flows: Flow
 
 
 def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype) -> Proposal:
     """The prior with a mixture around a first answer, or alone."""
-    count = 1 + MOST_COMPONENTS * len(WIDENINGS)
-    weights = np.zeros(count)
-    means, scales = np.zeros((count, ndim)), np.tile(np.eye(ndim), (count, 1, 1))
-    weights[0] = 1.0
+    used = 0 if mixture is None else len(mixture.weights)
+    flows = [make_flow(np.zeros(ndim), np.eye(ndim), straight_couplings(ndim), dtype)] * MOST_COMPONENTS
+    weights = np.zeros((MOST_COMPONENTS, len(WIDENINGS)))
+    prior_share = 1.0
     if mixture is not None:
-        weights[0] = PRIOR_SHARE
-        components = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
-        pieces = [(*component, wide) for component in components for wide in WIDENINGS]
-        for i, (weight, mean, covariance, (factor, part)) in enumerate(pieces, start=1):
-            weights[i] = (1 - PRIOR_SHARE) * weight * part
-            means[i] = mean
-            # No wider than the prior: a direction that the data leave open is already covered.
-            scales[i] = np.linalg.cholesky(_capped(covariance * factor**2))
+        prior_share = PRIOR_SHARE
+        weights[:used] = (1 - prior_share) * np.outer(mixture.weights, [share for _, share in WIDENINGS])
+        flows[:used] = mixture.flows(dtype)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *flows)
+    # No wider than the prior: a direction that the data leave open is already covered.
+    widest = 1 / jnp.linalg.norm(stacked.basis, axis=1)
+    widths = jnp.stack([jnp.clip(widest, 1.0, factor) for factor, _ in WIDENINGS], axis=1)
     with np.errstate(divide="ignore"):
-        logs = np.log(weights)
-    return Proposal(*(jnp.asarray(a, dtype) for a in (logs, means, scales, np.linalg.inv(scales))))
-
-
-def _capped(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.minimum(values, 1.0)) @ vectors.T
+        logs = jnp.asarray(np.log(prior_share), dtype), jnp.asarray(np.log(weights), dtype)
+    return Proposal(logs[0], jnp.asarray(used), logs[1], widths, stacked)
 
 
 def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
-    """Log density of the mixture at one latent vector (ndim,)."""
-    white = jnp.einsum("kij,kj->ki", proposal.inverse_scales, z[None, :] - proposal.means)
-    diagonal = jnp.diagonal(proposal.inverse_scales, axis1=1, axis2=2)
-    constant = jnp.sum(jnp.log(diagonal), axis=1) - 0.5 * z.size * jnp.log(2 * jnp.pi)
-    return jax.nn.logsumexp(proposal.log_weights + constant - 0.5 * jnp.sum(white**2, axis=1))
+    """Log density of the mixture at one latent vector (ndim,); only components that are used are evaluated."""
+
+    def added(number, total):
+        log_weights, widths, flow = jax.tree.map(
+            lambda a: a[number], (proposal.log_weights, proposal.widths, proposal.flows)
+        )
+        x, log_jacobian = to_straight(flow, z)
+        terms = log_weights - jnp.sum(jnp.log(widths), axis=1) + log_standard_normal(x[None, :] / widths) - log_jacobian
+        return jnp.logaddexp(total, jax.nn.logsumexp(terms))
+
+    return jax.lax.fori_loop(0, proposal.components, added, proposal.log_prior_share + log_standard_normal(z))
 
 
 @jax.jit
@@ -78,10 +82,23 @@ def batch_log_ratio(proposal: Proposal, z: jax.Array) -> jax.Array:
     return jax.vmap(log_density, (None, 0))(proposal, z) - log_standard_normal(z)
 
 
+@jax.jit
+def _bent(flows: Flow, number: jax.Array, x: jax.Array) -> jax.Array:
+    flow = jax.tree.map(lambda a: a[number], flows)
+    return jax.vmap(lambda row: to_latent(flow, row)[0])(x)
+
+
 def from_cube(proposal: Proposal, u: np.ndarray) -> np.ndarray:
-    """Unit cube (..., 1 + ndim) to latent vectors (..., ndim): the first coordinate chooses the component."""
-    edges = np.cumsum(np.exp(np.asarray(proposal.log_weights, dtype=np.float64)))
-    component = np.minimum(np.searchsorted(edges, u[..., 0] * edges[-1], side="right"), edges.size - 1)
-    normal = ndtri(np.clip(u[..., 1:], 1e-15, 1 - 1e-15))
-    scales, means = np.asarray(proposal.scales, dtype=np.float64), np.asarray(proposal.means, dtype=np.float64)
-    return means[component] + np.einsum("...ij,...j->...i", scales[component], normal)
+    """Unit cube (..., 1 + ndim) to latent vectors (..., ndim): the first coordinate chooses component and width."""
+    shares = np.exp(np.append(np.asarray(proposal.log_weights, np.float64), np.float64(proposal.log_prior_share)))
+    edges = np.cumsum(shares)
+    chosen = np.minimum(np.searchsorted(edges, u[..., 0] * edges[-1], side="right"), edges.size - 1)
+    z = ndtri(np.clip(u[..., 1:], 1e-15, 1 - 1e-15))
+    widths = np.asarray(proposal.widths, np.float64)
+    component, width = np.divmod(chosen, widths.shape[1])
+    for number in range(int(proposal.components)):
+        mine = component == number
+        if np.any(mine):
+            x = z[mine] * widths[number, width[mine]]
+            z[mine] = in_chunks(partial(_bent, proposal.flows, jnp.asarray(number)), x, proposal.widths.dtype)
+    return z

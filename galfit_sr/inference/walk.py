@@ -1,7 +1,6 @@
 """Constrained walks: the batched kernel that draws new live points.
 
-The stationary density of a walk is q (L pi/q)^power, restricted to where L pi/q exceeds a threshold; q is the density
-of the `Proposal`. Power 0 is the nested sampler's walk, power 1 without threshold a Markov chain in the posterior.
+The stationary density of a walk is q, the density of the `Proposal`, restricted to where L pi/q exceeds a threshold.
 Walkers are independent and of fixed length, spread over all devices.
 """
 
@@ -72,7 +71,6 @@ class Kernel(NamedTuple):
         steps: np.ndarray,
         *,
         threshold: float,
-        power: float,
         scale: float,
     ) -> Walked:
         """Walks from `start` (w, ndim) with `steps` (w, walks, ndim), see `differences`; float64 results."""
@@ -83,7 +81,6 @@ class Kernel(NamedTuple):
             jnp.asarray(start, dtype),
             jnp.asarray(steps, dtype),
             jnp.asarray(max(threshold, float(jnp.finfo(dtype).min)), dtype),
-            jnp.asarray(power, dtype),
             jnp.asarray(scale, dtype),
             jax.random.split(jax.random.key(int(rng.integers(2**31))), self.walkers),
             self.proposal,
@@ -128,7 +125,6 @@ def random_walk(
     start: jax.Array,
     steps: jax.Array,
     threshold: jax.Array,
-    power: jax.Array,
     scale: jax.Array,
     keys: jax.Array,
     proposal: Proposal,
@@ -143,13 +139,12 @@ def random_walk(
         steps: (w, s, ndim) differences of random pairs of live points: steps follow the shape of the live points, and
             between two modes every tenth, taken at full length, leaps from one to the other.
         threshold: scalar, of log(L pi/q) less the offset.
-        power: scalar, see above.
         scale: factor on the steps.
         keys: (w,) PRNG keys.
         proposal, arrays: replicated.
     """
 
-    def walk(batch, threshold, power, scale, proposal, arrays):
+    def walk(batch, threshold, scale, proposal, arrays):
         start, steps, key = batch
 
         def step(state, offered):
@@ -159,8 +154,7 @@ def random_walk(
             new = z + jnp.where(leap, 1.0, scale) * difference
             new_density = log_density(proposal, new)
             new_value = repartitioned_log_likelihood(target, new, proposal, arrays)
-            gain = new_density - density + power * jnp.where(jnp.isfinite(new_value), new_value - value, 0.0)
-            take = (new_value > threshold) & (jnp.log(chance) < gain)
+            take = (new_value > threshold) & (jnp.log(chance) < new_density - density)
             state = (
                 jnp.where(take, new, z),
                 jnp.where(take, new_value, value),
@@ -176,4 +170,4 @@ def random_walk(
         (z, value, _, accepted), _ = jax.lax.scan(step, first, (steps, chances, jnp.arange(count)))
         return Walked(z, value, accepted)
 
-    return spread(walk, mesh, (start, steps, keys), threshold, power, scale, proposal, arrays)
+    return spread(walk, mesh, (start, steps, keys), threshold, scale, proposal, arrays)

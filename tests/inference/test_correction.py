@@ -11,7 +11,7 @@ import pytest
 
 from galfit_sr.inference.correction import LEAST_EFFECTIVE, in_words, repartitioned, reweigh
 from galfit_sr.inference.importance import weigh
-from galfit_sr.inference.mixture import fit_mixture, laplace_mixture
+from galfit_sr.inference.mixture import Mixture, laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.sampled import Sampled
 from galfit_sr.inference.stage import part_seed
@@ -101,8 +101,8 @@ def test_bad_emulator_is_flagged_and_its_posterior_is_a_start(sigmas):
         flagged = reweigh(EXACT.problem, run(sigmas, seed), seed)
         assert not flagged.correction.certified
         assert not flagged.sampled.converged
-        even = np.full(len(flagged.z), 1 / len(flagged.z))
-        exact = run_nested(EXACT.problem, fit_mixture(flagged.z, even, seed), SETTINGS, part_seed(seed, 2))
+        around = Mixture(np.ones(1), flagged.z.mean(axis=0)[None], np.cov(flagged.z.T)[None])
+        exact = run_nested(EXACT.problem, around, SETTINGS, part_seed(seed, 2))
         found.append(exact)
         record = repartitioned(flagged.correction, exact, exact.calls)
         assert record.certified

@@ -67,8 +67,12 @@ def errors(name: str, modes: str, settings: Nested) -> tuple[np.ndarray, np.ndar
 
 
 def assert_agree(off: np.ndarray, error: np.ndarray) -> None:
-    """Within three errors one by one, and on average, where a bias would show."""
-    assert np.all(np.abs(off) < 3 * error)
+    """Within three errors on average, where a bias would show, and within four one by one.
+
+    Eighty runs are held against the truth here: were all unbiased with the right errors, one would still be off by more
+    than three of them every fifth time, by more than four once in two hundred.
+    """
+    assert np.all(np.abs(off) < 4 * error)
     assert abs(off.mean()) < 3 * np.sqrt(np.sum(error**2)) / off.size
 
 

@@ -65,7 +65,7 @@ def walked_p(problem: Problem, proposal: Proposal, other: Proposal, share: float
     exact, threshold = draws(problem, proposal, 1, share)
     start, pool, expected = exact[:WALKERS], exact[WALKERS : WALKERS + 500], exact[WALKERS + 500 :]
     kernel = make_kernel(problem, other, WALKERS, walks)
-    walked = walked_from(kernel, np.random.default_rng(2), start, pool, threshold=threshold, power=0.0, scale=SCALE)
+    walked = walked_from(kernel, np.random.default_rng(2), start, pool, threshold=threshold, scale=SCALE)
     assert np.mean(np.all(walked.z == start, axis=1)) < 0.1, "the walkers must have moved for this to say anything"
     values, expected_values = density(problem, proposal, walked.z), density(problem, proposal, expected)
     return least_p(walked.z, expected, values, expected_values)
@@ -95,20 +95,6 @@ def test_walk_in_another_density_is_noticed():
     assert walked_p(known.problem, prior, around, 0.5) < 1e-6 * LEAST_P
 
 
-def test_power_one_without_threshold_has_the_posterior_as_its_stationary_density():
-    known = analytic.two_modes(3)
-    rng = np.random.default_rng(3)
-    component = rng.random(20_000) < 0.75
-    pieces = [rng.multivariate_normal(mode.z, mode.covariance, size=component.size) for mode in known.modes]
-    exact = np.where(component[:, None], pieces[0], pieces[1])
-    kernel = make_kernel(known.problem, make_proposal(3, None, jnp.float64), WALKERS, 30)
-    walked = walked_from(kernel, rng, exact[:WALKERS], exact[-500:], threshold=-np.inf, power=1.0, scale=SCALE)
-    expected = exact[WALKERS:-500]
-    prior = kernel.proposal
-    values, expected_values = (density(known.problem, prior, z) for z in (walked.z, expected))
-    assert least_p(walked.z, expected, values, expected_values) > LEAST_P
-
-
 def test_walkers_leap_between_modes_that_the_pool_knows():
     known = analytic.two_modes(3)
     rng = np.random.default_rng(4)
@@ -120,7 +106,7 @@ def test_walkers_leap_between_modes_that_the_pool_knows():
     threshold = float(np.quantile(density(known.problem, proposal, np.concatenate([start, *pools])), 0.02))
     axis = known.modes[1].z - known.modes[0].z
     middle = 0.5 * (known.modes[1].z + known.modes[0].z)
-    ends = (walked_from(kernel, rng, start, pool, threshold=threshold, power=0.0, scale=SCALE).z for pool in pools)
+    ends = (walked_from(kernel, rng, start, pool, threshold=threshold, scale=SCALE).z for pool in pools)
     crossed = [np.mean((z - middle) @ axis > 0) for z in ends]
     # Six leaps a walk, of which a quarter point the right way and some of those land: a tenth of the walkers is few.
     assert crossed[0] > 0.1
@@ -134,9 +120,7 @@ def test_returned_value_belongs_to_the_returned_position_and_is_above_the_thresh
     # Walks of one long step mostly stay where they were: the value of the start must come back too.
     for walks, scale in ((20, SCALE), (1, 2.0)):
         kernel = make_kernel(known.problem, proposal, 64, walks)
-        walked = walked_from(
-            kernel, np.random.default_rng(6), exact[:64], exact, threshold=threshold, power=0.0, scale=scale
-        )
+        walked = walked_from(kernel, np.random.default_rng(6), exact[:64], exact, threshold=threshold, scale=scale)
         np.testing.assert_allclose(walked.log_likelihood, density(known.problem, proposal, walked.z), rtol=1e-12)
         assert np.all(walked.log_likelihood > threshold)
     stayed = np.all(walked.z == exact[:64], axis=1)
@@ -149,7 +133,7 @@ def test_evaluations_are_those_that_are_counted():
     problem = dataclasses.replace(known.problem, target=analytic.Counting(4))
     kernel = make_kernel(problem, make_proposal(4, laplace_mixture(known.modes), jnp.float64), 8, 15)
     analytic.EVALUATED.clear()
-    walked_from(kernel, np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, power=0.0, scale=SCALE)
+    walked_from(kernel, np.random.default_rng(1), np.zeros((8, 4)), np.eye(4), threshold=-1e9, scale=SCALE)
     jax.effects_barrier()
     assert len(analytic.EVALUATED) == kernel.walkers * kernel.calls == 8 * 16
 
@@ -159,7 +143,7 @@ def run_on_devices() -> None:
     known = analytic.correlated_gaussian(6)
     kernel = make_kernel(known.problem, make_proposal(6, laplace_mixture(known.modes), jnp.float64), 8, 25)
     start = np.random.default_rng(1).multivariate_normal(known.modes[0].z, known.modes[0].covariance, size=8)
-    walked = walked_from(kernel, np.random.default_rng(2), start, start, threshold=-1e9, power=0.0, scale=SCALE)
+    walked = walked_from(kernel, np.random.default_rng(2), start, start, threshold=-1e9, scale=SCALE)
     np.savez(sys.argv[1], devices=len(jax.devices()), **walked._asdict())
 
 

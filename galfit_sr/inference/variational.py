@@ -1,0 +1,171 @@
+"""The first answer bent into the shape of the posterior, by variational inference with the gradients of the likelihood.
+
+A flow is trained (Rezende & Mohamed 2015, arXiv:1505.05770; as a map for samplers, Hoffman et al. 2019,
+arXiv:1903.03704) to minimise first the Kullback-Leibler divergence from the posterior to itself, which finds the
+posterior and misses its tails, then Renyi's divergence of order one half (Li & Turner 2016, arXiv:1602.02311), under
+which draws count by the root of their importance weight and tails are filled. The noise of the gradients vanishes as
+the flow comes close (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194); its weights are averaged over the steps. It need
+not succeed: it only shapes the density from which a sampler starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from ..devices import devices_for, replicated, spread
+from ..progress import Progress
+from .flow import Couplings, Flow, make_flow, to_latent, to_straight, untrained_couplings
+from .importance import weigh
+from .maximum import Mode
+from .mixture import MOST_COMPONENTS, Mixture, mode_weights
+from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods, log_standard_normal
+
+_BATCH, _STEPS = 32, 250
+"""Draws of a step, steps of a round."""
+_POWERS = (0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+"""Of every round: the power of a draw's importance weight by which it counts."""
+_RATE, _KEPT, _MOST_NORM = 2e-3, 0.99, 10.0
+_DEPTH = 5.0
+"""Nats per dimension below the best draw of a step at which the pull of the posterior on a draw is halved: at first the
+arms of a bent posterior lie thousands of nats up, and their draws would drag everything to its middle."""
+_HOPELESS = 7.0
+"""Nats by which a mode's evidence may lie below the best before more rounds are spent on it."""
+_EFFICIENT = 0.5
+"""Efficiency of importance sampling from the flow at which it is good enough."""
+
+
+class _Training(NamedTuple):
+    """Couplings, their average over the steps, and the state of the optimiser."""
+
+    couplings: Couplings
+    average: Couplings
+    optimiser: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Bent:
+    """A mode's trained couplings and its log evidence by importance sampling, less the offset of the likelihood."""
+
+    couplings: Couplings
+    log_evidence: float
+    calls: int
+
+
+def bend(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progress | None = None) -> tuple[Mixture, int]:
+    """Gaussians around the modes, each bent into the shape of the posterior there.
+
+    Args:
+        problem: the galaxy, cut between its modes.
+        modes: as found, the best first.
+        seed: of the draws and of the networks' first weights.
+        progress: called with a phrase, None and a few words.
+
+    Returns:
+        the mixture, and the number of likelihoods and gradients that it took.
+    """
+    found: list[_Bent] = []
+    for number, mode in enumerate(modes[:MOST_COMPONENTS]):
+        best = max((one.log_evidence for one in found), default=-np.inf)
+        name = f"mode {number + 1} of {len(modes)}"
+        found.append(_bent(problem, mode, best, np.random.SeedSequence((seed, number)), name, progress))
+    mixture = Mixture(
+        mode_weights(np.array([one.log_evidence for one in found])),
+        np.stack([mode.z for mode in modes[:MOST_COMPONENTS]]),
+        np.stack([mode.covariance for mode in modes[:MOST_COMPONENTS]]),
+        jax.tree.map(lambda *leaves: np.stack(leaves), *(one.couplings for one in found)),
+    )
+    return mixture, sum(one.calls for one in found)
+
+
+def _bent(
+    problem: Problem, mode: Mode, best: float, seed: np.random.SeedSequence, name: str, progress: Progress | None
+) -> _Bent:
+    weights_seed, draws_seed = (int(word) for word in seed.generate_state(2))
+    dtype = problem.arrays.shift.dtype
+    mesh = devices_for(_BATCH)
+    couplings = jax.tree.map(lambda a: jnp.asarray(a, dtype), untrained_couplings(mode.z.size, weights_seed))
+    training = _Training(couplings, couplings, _optimiser().init(couplings))
+    flow = make_flow(mode.z, mode.covariance, couplings, dtype)
+    flow, training, arrays = replicated((flow, training, problem.arrays), mesh)
+    key, draws_key = jax.random.split(jax.random.key(draws_seed))
+    words = name
+    for number, power in enumerate(_POWERS):
+        if progress is not None:
+            progress("bending", None, words)
+        round_key = jax.random.fold_in(key, number)
+        training = _train(problem.target, mesh, flow, training, jnp.asarray(power, dtype), round_key, arrays)
+        weighed = weigh(_log_ratios(problem, flow._replace(couplings=training.average), draws_key))
+        words = f"{name}, {weighed.effective / CHUNK:.0%} efficient"
+        if weighed.effective > _EFFICIENT * CHUNK or weighed.log_mean < best - _HOPELESS:
+            break
+    average = Couplings(*(np.asarray(a, np.float32) for a in training.average))
+    return _Bent(average, weighed.log_mean, (number + 1) * (_BATCH * _STEPS + CHUNK))
+
+
+def _log_ratios(problem: Problem, flow: Flow, key: jax.Array) -> np.ndarray:
+    """(CHUNK,) log of posterior over flow, up to the evidence and the offset, at draws from the flow."""
+    z, log_density = _draws(flow, key)
+    values = log_likelihoods(problem, np.asarray(z, np.float64)) + np.asarray(log_standard_normal(z) - log_density)
+    return np.where(np.isfinite(values), values, -np.inf)
+
+
+@jax.jit
+def _draws(flow: Flow, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Latent draws (CHUNK, ndim) from a flow, and the log of its density there (CHUNK,)."""
+    x = jax.random.normal(key, (CHUNK, flow.centre.size), flow.centre.dtype)
+    z, log_jacobian = jax.vmap(to_latent, (None, 0))(flow, x)
+    return z, log_standard_normal(x) - log_jacobian
+
+
+def _optimiser() -> optax.GradientTransformation:
+    """Adam; far from the posterior gradients are huge, where they are not finite they count as none."""
+    return optax.chain(optax.zero_nans(), optax.clip_by_global_norm(_MOST_NORM), optax.adam(_RATE))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _train(
+    target: Target, mesh: Mesh, flow: Flow, training: _Training, power: jax.Array, key: jax.Array, arrays: Arrays
+) -> _Training:
+    """A round of steps; of the flow all but the couplings stays as it is."""
+    optimiser = _optimiser()
+
+    def log_posterior(z, arrays):
+        value, gradient = jax.value_and_grad(
+            lambda z: target.latent_log_likelihood(z, arrays) + log_standard_normal(z)
+        )(z)
+        usable = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))
+        return jnp.where(usable, value, -jnp.inf), jnp.where(usable, gradient, 0.0)
+
+    def step(state, key):
+        x = jax.random.normal(key, (_BATCH, flow.centre.size), flow.centre.dtype)
+        held = flow._replace(couplings=state.couplings)
+
+        def draws(couplings):
+            return jax.vmap(lambda row: to_latent(flow._replace(couplings=couplings), row)[0])(x)
+
+        def log_flow(z):
+            straight, log_jacobian = to_straight(held, z)
+            return log_standard_normal(straight) - log_jacobian
+
+        z, back = jax.vjp(draws, state.couplings)
+        value, posterior_slope = spread(log_posterior, mesh, z, arrays)
+        density, flow_slope = jax.vmap(jax.value_and_grad(log_flow))(z)
+        share = jax.nn.softmax(power * (value - density))
+        below = jnp.where(jnp.isfinite(value), jnp.max(value) - value, 0.0)
+        damped = posterior_slope / (1 + below / (_DEPTH * z.shape[1]))[:, None]
+        (gradient,) = back(share[:, None] * (flow_slope - damped))
+        updates, moments = optimiser.update(gradient, state.optimiser, state.couplings)
+        couplings = optax.apply_updates(state.couplings, updates)
+        average = jax.tree.map(lambda old, new: _KEPT * old + (1 - _KEPT) * new, state.average, couplings)
+        return _Training(couplings, average, moments), None
+
+    training, _ = jax.lax.scan(step, training, jax.random.split(key, _STEPS))
+    return training

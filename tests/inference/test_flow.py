@@ -1,0 +1,143 @@
+"""Flows: there and back, the right Jacobian, and posteriors that are straight in their coordinates after training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import analytic
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from galfit_sr.inference.flow import Couplings, Flow, make_flow, straight_couplings, to_latent, to_straight
+from galfit_sr.inference.maximum import Mode
+from galfit_sr.inference.mixture import Mixture, laplace_mixture
+from galfit_sr.inference.problem import Problem, log_standard_normal
+from galfit_sr.inference.proposal import batch_log_ratio, from_cube, make_proposal
+from galfit_sr.inference.variational import bend
+
+NDIM = 6
+DTYPE = jnp.dtype(np.float64)
+
+
+def bent_flow(seed: int) -> Flow:
+    """A flow with random weights in every layer."""
+    rng = np.random.default_rng(seed)
+    couplings = Couplings(*(0.15 * rng.standard_normal(a.shape) for a in straight_couplings(NDIM)))
+    factor = rng.standard_normal((NDIM, NDIM))
+    return make_flow(rng.standard_normal(NDIM), 0.01 * factor @ factor.T, couplings, DTYPE)
+
+
+def test_there_and_back():
+    flow = bent_flow(1)
+    x = jnp.asarray(np.random.default_rng(2).standard_normal((50, NDIM)))
+    z, log_jacobian = jax.vmap(to_latent, (None, 0))(flow, x)
+    back, same_jacobian = jax.vmap(to_straight, (None, 0))(flow, z)
+    np.testing.assert_allclose(back, x, atol=1e-8)
+    np.testing.assert_allclose(same_jacobian, log_jacobian, atol=1e-8)
+    assert np.ptp(log_jacobian) > 0.1, "the couplings must stretch for this to say anything"
+
+
+def test_jacobian():
+    flow = bent_flow(3)
+    for x in np.random.default_rng(4).standard_normal((5, NDIM)):
+        matrix = jax.jacfwd(lambda x: to_latent(flow, x)[0])(jnp.asarray(x))
+        expected = np.linalg.slogdet(np.asarray(matrix)).logabsdet
+        assert float(to_latent(flow, jnp.asarray(x))[1]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_coordinate_can_be_bent_by_every_other():
+    """Whatever the number of dimensions, the layers together let all of them depend on each other."""
+    for ndim in (2, 3, 18):
+        rng = np.random.default_rng(5)
+        couplings = Couplings(*(rng.standard_normal(a.shape) for a in straight_couplings(ndim)))
+        flow = make_flow(np.zeros(ndim), np.eye(ndim), couplings, DTYPE)
+        matrix = jax.jacfwd(lambda x, flow=flow: to_latent(flow, x)[0])(jnp.asarray(0.1 * rng.standard_normal(ndim)))
+        assert np.all(np.asarray(matrix) != 0)
+
+
+def test_without_couplings_it_is_the_gaussian():
+    rng = np.random.default_rng(6)
+    factor = rng.standard_normal((NDIM, NDIM))
+    covariance = 0.01 * factor @ factor.T
+    flow = make_flow(np.ones(NDIM), covariance, straight_couplings(NDIM), DTYPE)
+    np.testing.assert_allclose(flow.basis @ flow.basis.T, covariance, atol=1e-12)
+    assert np.all(np.diff(np.linalg.norm(flow.basis, axis=0)) <= 0), "the widest first"
+
+
+class BananaArrays(NamedTuple):
+    """For its dtype only."""
+
+    shift: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Banana:
+    """A likelihood that pins the second coordinate to 0.4 z1^2 - 0.4 within 0.05, and leaves the first to the prior."""
+
+    ndim: int = 2
+
+    def latent_log_likelihood(self, z: jax.Array, arrays: BananaArrays) -> jax.Array:
+        off = (z[1] - (0.4 * z[0] ** 2 - 0.4)) / 0.05
+        return -0.5 * off**2 - jnp.log(0.05 * jnp.sqrt(2 * jnp.pi))
+
+
+BANANA = Problem(Banana(), BananaArrays(jnp.zeros(2, jnp.float64)), 0.0, None)
+
+
+def banana_evidence() -> float:
+    first = np.linspace(-6, 6, 20001)
+    pinned = 0.4 * first**2 - 0.4
+    density = norm.pdf(first) * norm.pdf(pinned, scale=np.hypot(1, 0.05))
+    return float(np.log(np.trapezoid(density, first)))
+
+
+MODE = Mode(np.array([0.0, -0.4]), np.diag([1.0, 2.5e-3]), 0.0)
+"""Laplace's approximation at the maximum."""
+
+
+@pytest.fixture(scope="module")
+def bent() -> Mixture:
+    return bend(BANANA, (MODE,), seed=1)[0]
+
+
+def log_weights_of(mixture: Mixture) -> np.ndarray:
+    """Log importance weights of draws from the first component, in its own width."""
+    x = jnp.asarray(np.random.default_rng(7).standard_normal((4000, 2)))
+    z, log_jacobian = jax.vmap(to_latent, (None, 0))(mixture.flows(DTYPE)[0], x)
+    log_posterior = jax.vmap(BANANA.target.latent_log_likelihood, (0, None))(z, BANANA.arrays) + log_standard_normal(z)
+    return np.asarray(log_posterior - log_standard_normal(x) + log_jacobian)
+
+
+def efficiency(log_weights: np.ndarray) -> float:
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / np.sum(weights**2) / len(weights))
+
+
+def test_a_bend_of_many_widths_is_learnt(bent):
+    """The arms leave the tangent at the maximum by many of their widths."""
+    log_weights = log_weights_of(bent)
+    reached = efficiency(log_weights)
+    assert reached > 3 * efficiency(log_weights_of(laplace_mixture((MODE,))))
+    log_evidence = np.logaddexp.reduce(log_weights) - np.log(len(log_weights))
+    error = np.sqrt((1 / reached - 1) / len(log_weights))
+    assert error < 0.05
+    assert abs(log_evidence - banana_evidence()) < 4 * error
+
+
+def test_weights_of_the_modes_are_the_roots_of_their_evidences():
+    known = analytic.two_modes(4)
+    mixture, _ = bend(known.problem, known.modes, seed=2)
+    straight = laplace_mixture(known.modes)
+    np.testing.assert_allclose(mixture.weights, straight.weights, atol=0.03)
+
+
+def test_the_proposal_is_normalised(bent):
+    """The mean of pi/q over draws of q is one: what is drawn and what is evaluated are the same density."""
+    proposal = make_proposal(2, bent, DTYPE)
+    z = from_cube(proposal, np.random.default_rng(8).random((20_000, 3)))
+    ratios = np.exp(-np.asarray(batch_log_ratio(proposal, jnp.asarray(z))))
+    assert abs(ratios.mean() - 1) < 4 * ratios.std() / np.sqrt(len(ratios))
