@@ -1,0 +1,72 @@
+"""Galaxies to workers and outcomes back, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from ..errors import InputError
+from .outcome import Outcome, failure
+from .worker import Task, work
+
+TICK = 2.0
+"""Seconds after which one looks up, though nothing has ended: for workers that have come, and to tell the time."""
+
+
+class News(NamedTuple):
+    """How far a survey is.
+
+    Attributes:
+        ended: outcomes since the last time.
+        running: names of the galaxies that workers have.
+    """
+
+    ended: tuple[Outcome, ...]
+    running: frozenset[str]
+
+
+def dispatch(client: Any, tasks: Sequence[Task]) -> Iterator[News]:
+    """Gives workers one galaxy each, and another when it is done; which worker has which is Dask's affair.
+
+    Dask gives the galaxy of a lost worker to another one. Only what runs is handed over, so that no galaxy is blamed
+    for the death of a worker that had not begun it.
+
+    Raises:
+        InputError: the scheduler is lost.
+    """
+    from distributed import wait
+
+    left = list(reversed(tasks))
+    held: dict[Any, Task] = {}
+    while left or held:
+        while left and len(held) < len(client.nthreads()):
+            task = left.pop()
+            held[client.submit(work, task, key=f"{task.galaxy.name}-{uuid4().hex[:8]}", pure=False)] = task
+        ended: tuple[Any, ...] = ()
+        if not held:
+            time.sleep(TICK)  # until the first worker comes
+        else:
+            with contextlib.suppress(TimeoutError):
+                ended = tuple(wait(list(held), timeout=TICK, return_when="FIRST_COMPLETED").done)
+        found = tuple(_outcome(future, held.pop(future)) for future in ended)
+        yield News(found, frozenset(task.galaxy.name for task in held.values()))
+
+
+def _outcome(future: Any, task: Task) -> Outcome:
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return future.result()
+    if future.status != "error":
+        raise InputError("the Dask scheduler is lost; what is finished is kept, go on with --resume")
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        deaths = error.allowed_failures + 1
+        return failure(
+            task.galaxy.name,
+            f"its worker was killed {deaths} times, perhaps for want of memory or by the batch system",
+        )
+    return failure(task.galaxy.name, f"{type(error).__name__}: {error}")
