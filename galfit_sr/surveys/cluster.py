@@ -10,6 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..toml import parse
 DEATHS = 2
 """So many times a galaxy is tried again after the worker that fitted it was killed."""
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "local": "LocalCluster"}
-"""Batch systems, by the name of dask-jobqueue's class; `local` starts job scripts on this machine, for trials."""
+"""Batch systems, and dask-jobqueue's class for each; `local` starts job scripts on this machine, for trials."""
 _QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """Ctrl-C reaches every process of a terminal; the one that was started ends the others."""
 
@@ -36,7 +37,9 @@ class Local:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and (isinstance(self.workers, bool) or self.workers < 1):
+        if self.workers is None:
+            return
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
             raise InputError(f"workers is {self.workers!r}; a whole number of at least 1 is needed")
 
     @property
@@ -106,8 +109,10 @@ class Queue:
         Raises:
             InputError: dask-jobqueue is not installed, or refuses an option.
         """
-        jobqueue = _imported("dask_jobqueue")
-        options = {"cores": self.processes, "processes": self.processes, **self.options}
+        jobqueue = _imported(f"dask_jobqueue.{self.kind}")
+        # The batch system sees to the memory; Dask would stop giving galaxies to workers that have filled theirs.
+        extra = [*self.options.get("worker_extra_args", ()), "--memory-limit", "0"]
+        options = {"cores": self.processes, "processes": self.processes, **self.options, "worker_extra_args": extra}
         try:
             return getattr(jobqueue, QUEUES[self.kind])(**options)
         except (TypeError, ValueError) as error:
@@ -136,7 +141,7 @@ def client_of(engine: Engine) -> Iterator[Any]:
                 n_workers=engine.number,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address=":0",  # of any free port
                 silence_logs=logging.CRITICAL,
                 preload=_QUIET,
             )
@@ -155,15 +160,28 @@ def _connected(distributed: Any, address: str) -> Any:
             client = distributed.Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address}; an address as tcp://host:8786 is needed") from error
+    try:
+        _check(client, address)
+    except InputError:
+        client.close()
+        raise
+    return client
+
+
+def _check(client: Any, address: str) -> None:
+    """Raises InputError unless every worker has one thread and this version of galfit_sr."""
     many = {worker: threads for worker, threads in client.nthreads().items() if threads > 1}
     if many:
-        client.close()
         worker, threads = next(iter(many.items()))
         raise InputError(
             f"worker {worker} has {threads} threads; a worker fits one galaxy at a time: start workers with"
             f" `dask worker {address} --nthreads 1 --nworkers {threads}`"
         )
-    return client
+    needed = version("galfit-sr")
+    for worker, found in client.run(version, "galfit-sr", on_error="return").items():
+        if found != needed:
+            held = "no galfit_sr" if isinstance(found, Exception) else f"galfit_sr {found}"
+            raise InputError(f"worker {worker} has {held}; {needed} is needed, as here")
 
 
 def gpus() -> int:
@@ -180,6 +198,7 @@ def _imported(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        package = module.partition(".")[0]
         raise InputError(
-            f"a survey needs {module}, which is not installed; `pip install 'galfit-sr[survey]'` brings it"
+            f"a survey needs {package}, which is not installed; `pip install 'galfit-sr[survey]'` brings it"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -28,11 +28,16 @@ class News(NamedTuple):
     running: frozenset[str]
 
 
-def dispatch(client: Any, tasks: Sequence[Task]) -> Iterator[News]:
+def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outcome] = work) -> Iterator[News]:
     """Gives workers one galaxy each, and another when it is done; which worker has which is Dask's affair.
 
     Dask gives the galaxy of a lost worker to another one. Only what runs is handed over, so that no galaxy is blamed
     for the death of a worker that had not begun it.
+
+    Args:
+        client: Dask's.
+        tasks: in the order in which they are begun.
+        function: what a worker does with each.
 
     Raises:
         InputError: the scheduler is lost.
@@ -41,10 +46,14 @@ def dispatch(client: Any, tasks: Sequence[Task]) -> Iterator[News]:
 
     left = list(reversed(tasks))
     held: dict[Any, Task] = {}
-    while left or held:
-        while left and len(held) < len(client.nthreads()):
+
+    def hand_over() -> None:
+        for _ in range(min(len(left), len(client.nthreads()) - len(held))):
             task = left.pop()
-            held[client.submit(work, task, key=f"{task.galaxy.name}-{uuid4().hex[:8]}", pure=False)] = task
+            held[client.submit(function, task, key=f"{task.galaxy.name}-{uuid4().hex[:8]}", pure=False)] = task
+
+    while left or held:
+        hand_over()
         ended: tuple[Any, ...] = ()
         if not held:
             time.sleep(TICK)  # until the first worker comes
@@ -52,6 +61,7 @@ def dispatch(client: Any, tasks: Sequence[Task]) -> Iterator[News]:
             with contextlib.suppress(TimeoutError):
                 ended = tuple(wait(list(held), timeout=TICK, return_when="FIRST_COMPLETED").done)
         found = tuple(_outcome(future, held.pop(future)) for future in ended)
+        hand_over()  # no worker waits for what is made of the news
         yield News(found, frozenset(task.galaxy.name for task in held.values()))
 
 

@@ -160,8 +160,12 @@ def run_survey(
     if time_limit is not None and not time_limit > 0:
         raise InputError(f"the time limit is {time_limit}; a positive number of seconds is needed")
     report = progress or (lambda phrase, share, words: None)
+    taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if taken:
+        keep_plan(folder, plan, resume)  # no worker is needed to refuse it
     with client_of(engine) as client:
-        keep_plan(folder, plan, resume)
+        if not taken:
+            keep_plan(folder, plan, resume)
         outcomes = {name: outcome for name, outcome in _kept(folder, plan).items() if outcome.done}
         left = [galaxy for galaxy in plan.galaxies if galaxy.name not in outcomes]
         for galaxy in left:
@@ -229,6 +233,7 @@ def _process(plan: Plan, folder: Path, engine: Engine) -> Process:
     settings = {
         "jax_enable_x64": plan.config.x64,
         "jax_compilation_cache_dir": cache or str(folder.absolute() / "programs"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,  # small ones are many
     }
     match engine:
         case Local():

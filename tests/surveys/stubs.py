@@ -1,0 +1,32 @@
+"""What workers do in tests of everything but the fits; workers import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from galfit_sr.errors import InputError
+from galfit_sr.surveys.galaxies import Galaxy
+from galfit_sr.surveys.outcome import DONE, Outcome
+from galfit_sr.surveys.worker import Process, Task
+
+
+def tasks(folder: Path, *names: str) -> list[Task]:
+    return [Task(Galaxy(name, "none"), {}, folder, Process(1, 0, {})) for name in names]
+
+
+def act(task: Task) -> Outcome:
+    """What the name says; leaves a mark for every time that it was begun."""
+    name = task.galaxy.name
+    marks = task.folder / name
+    with marks.open("a") as file:
+        file.write("begun\n")
+    deaths = {"killed-once": 1, "killed-always": 99}.get(name, 0)
+    if len(marks.read_text().splitlines()) <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "refused":
+        raise InputError("it is\nrefused")
+    time.sleep(0.1)
+    return Outcome(name, DONE)
