@@ -10,6 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from ..errors import InputError
 from ..processes import cores_here
 from ..toml import parse
 
-DEATHS = 2
-"""So many times a galaxy is tried again after the worker that fitted it was killed."""
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "local": "LocalCluster"}
 """Batch systems, and dask-jobqueue's class for each; `local` starts job scripts on this machine, for trials."""
+PATIENCE = 10.0
+"""Seconds for a scheduler to answer."""
 _QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """Ctrl-C reaches every process of a terminal; the one that was started ends the others."""
 
@@ -130,7 +131,7 @@ def client_of(engine: Engine) -> Iterator[Any]:
         InputError: Dask is not installed, or the workers cannot be had.
     """
     distributed, dask = _imported("distributed"), _imported("dask")
-    quiet = {"distributed.scheduler.allowed-failures": DEATHS, "distributed.logging.distributed": "critical"}
+    quiet = {"distributed.scheduler.allowed-failures": 0, "distributed.logging.distributed": "critical"}
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
         if isinstance(engine, Address):
             yield stack.enter_context(_connected(distributed, engine.scheduler))
@@ -157,7 +158,7 @@ def _connected(distributed: Any, address: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ a little
-            client = distributed.Client(address, timeout="10s", set_as_default=False)
+            client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address}; an address as tcp://host:8786 is needed") from error
     try:
@@ -178,7 +179,7 @@ def _check(client: Any, address: str) -> None:
             f" `dask worker {address} --nthreads 1 --nworkers {threads}`"
         )
     needed = version("galfit-sr")
-    for worker, found in client.run(version, "galfit-sr", on_error="return").items():
+    for worker, found in client.run(metadata.version, "galfit-sr", on_error="return").items():
         if found != needed:
             held = "no galfit_sr" if isinstance(found, Exception) else f"galfit_sr {found}"
             raise InputError(f"worker {worker} has {held}; {needed} is needed, as here")

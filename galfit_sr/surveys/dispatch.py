@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -12,6 +13,8 @@ from ..errors import InputError
 from .outcome import Outcome, failure
 from .worker import Task, work
 
+DEATHS = 2
+"""So many times a galaxy is tried again after the worker that fitted it was lost."""
 TICK = 2.0
 """Seconds after which one looks up, though nothing has ended: for workers that have come, and to tell the time."""
 
@@ -31,8 +34,8 @@ class News(NamedTuple):
 def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outcome] = work) -> Iterator[News]:
     """Gives workers one galaxy each, and another when it is done; which worker has which is Dask's affair.
 
-    Dask gives the galaxy of a lost worker to another one. Only what runs is handed over, so that no galaxy is blamed
-    for the death of a worker that had not begun it.
+    Only what runs is handed over, so that no galaxy is blamed for the death of a worker that had not begun it. One
+    whose worker was lost is tried again after the others, `DEATHS` times.
 
     Args:
         client: Dask's.
@@ -46,6 +49,7 @@ def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outc
 
     left = list(reversed(tasks))
     held: dict[Any, Task] = {}
+    deaths: Counter[str] = Counter()
 
     def hand_over() -> None:
         for _ in range(min(len(left), len(client.nthreads()) - len(held))):
@@ -60,23 +64,38 @@ def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outc
         else:
             with contextlib.suppress(TimeoutError):
                 ended = tuple(wait(list(held), timeout=TICK, return_when="FIRST_COMPLETED").done)
-        found = tuple(_outcome(future, held.pop(future)) for future in ended)
+        found = []
+        for future in ended:
+            task = held.pop(future)
+            killed = _deaths(future)
+            deaths[task.galaxy.name] += killed
+            if killed and deaths[task.galaxy.name] <= DEATHS:
+                left.insert(0, task)
+            else:
+                found.append(_outcome(future, task, deaths[task.galaxy.name]))
         hand_over()  # no worker waits for what is made of the news
-        yield News(found, frozenset(task.galaxy.name for task in held.values()))
+        yield News(tuple(found), frozenset(task.galaxy.name for task in held.values()))
 
 
-def _outcome(future: Any, task: Task) -> Outcome:
+def _deaths(future: Any) -> int:
+    """How many workers were lost with a task."""
     from distributed import KilledWorker
 
+    if future.status != "error":
+        return 0
+    error = future.exception()
+    return error.allowed_failures + 1 if isinstance(error, KilledWorker) else 0
+
+
+def _outcome(future: Any, task: Task, deaths: int) -> Outcome:
     if future.status == "finished":
         return future.result()
     if future.status != "error":
         raise InputError("the Dask scheduler is lost; what is finished is kept, go on with --resume")
-    error = future.exception()
-    if isinstance(error, KilledWorker):
-        deaths = error.allowed_failures + 1
+    if _deaths(future):
         return failure(
             task.galaxy.name,
             f"its worker was killed {deaths} times, perhaps for want of memory or by the batch system",
         )
+    error = future.exception()
     return failure(task.galaxy.name, f"{type(error).__name__}: {error}")

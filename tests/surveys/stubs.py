@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galfit_sr.errors import InputError
 from galfit_sr.surveys.galaxies import Galaxy
-from galfit_sr.surveys.outcome import DONE, Outcome
+from galfit_sr.surveys.outcome import DONE, Outcome, read_outcome, write_outcome
 from galfit_sr.surveys.worker import Process, Task
 
 
@@ -18,8 +18,14 @@ def tasks(folder: Path, *names: str) -> list[Task]:
 
 
 def act(task: Task) -> Outcome:
-    """What the name says; leaves a mark for every time that it was begun."""
+    """What the name says; leaves a mark for every time that it was begun.
+
+    As in `work`, what is finished is kept: results that a dying worker has not handed over are asked for again.
+    """
     name = task.galaxy.name
+    kept = read_outcome(task.folder / f"{name}.json")
+    if kept is not None:
+        return kept
     marks = task.folder / name
     with marks.open("a") as file:
         file.write("begun\n")
@@ -29,4 +35,6 @@ def act(task: Task) -> Outcome:
     if name == "refused":
         raise InputError("it is\nrefused")
     time.sleep(0.1)
-    return Outcome(name, DONE)
+    outcome = Outcome(name, DONE)
+    write_outcome(task.folder / f"{name}.json", outcome)
+    return outcome
