@@ -85,9 +85,10 @@ def quantities(model: GalaxyModel, values: dict[str, jax.Array], scene: Scene) -
     total = jnp.asarray(sum(mass.values()))
     light = {name: mass[name] / values[f"ml_{name}"] for name in stars}
     radii = jnp.asarray(_LOG_RADII, total.dtype)
-    growth = sum(light[name] * enclosed(name, values, 10.0**radii) for name in stars) / sum(light.values())
+    shares = {name: jax.vmap(lambda r, name=name: enclosed(name, values, 10.0**r))(radii) for name in stars}
+    growth = sum(light[name] * shares[name] for name in stars) / sum(light.values())
     effective = jnp.interp(jnp.asarray(0.5, total.dtype), growth, radii)
-    within = sum(mass[name] * enclosed(name, values, 10.0 ** effective[None])[0] for name in stars)
+    within = sum(mass[name] * enclosed(name, values, 10.0**effective) for name in stars)
     found = {"log10_effective_radius": effective, "log10_mass_within_effective_radius": jnp.log10(within)}
     if "halo" in model.components:
         found["log10_total_mass"] = jnp.log10(total) + jnp.log10(1 + 10.0 ** values["log10_halo_fraction"])
@@ -98,7 +99,7 @@ def quantities(model: GalaxyModel, values: dict[str, jax.Array], scene: Scene) -
 
 
 def enclosed(name: str, values: dict[str, jax.Array], radius: jax.Array) -> jax.Array:
-    """Share of a stellar component's mass inside circles of radius (m,) [kpc], seen face-on.
+    """Share of a stellar component's mass inside a circle of some radius [kpc], seen face-on.
 
     Exponential discs: 1 - (1 + x) exp(-x). The bulge (Dehnen 1993, MNRAS 265, 250): the mass m inside the sphere, and
     of every shell outside the share 1 - sqrt(1 - R^2/r^2) that lies in front of it and behind.
@@ -111,10 +112,9 @@ def enclosed(name: str, values: dict[str, jax.Array], radius: jax.Array) -> jax.
     inside = (1 + scale / radius) ** (-1 / power)
     # The root at m is lifted by going out in squares.
     t, weights = (jnp.asarray(a, radius.dtype) for a in (_NODES, _WEIGHTS))
-    outside = (1 - inside)[:, None]
-    shell = (inside[:, None] + outside * t**2) ** power
-    cosine = jnp.sqrt(jnp.maximum(1 - (radius[:, None] / scale * (1 - shell) / shell) ** 2, 0.0))
-    return inside + jnp.sum(outside * 2 * t * weights * (1 - cosine), axis=1)
+    shell = (inside + (1 - inside) * t**2) ** power
+    cosine = jnp.sqrt(jnp.maximum(1 - (radius / scale * (1 - shell) / shell) ** 2, 0.0))
+    return inside + (1 - inside) * jnp.sum(2 * t * weights * (1 - cosine))
 
 
 def _moment(model: GalaxyModel, name: str, values: dict[str, jax.Array], scene: Scene) -> jax.Array:

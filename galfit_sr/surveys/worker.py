@@ -21,8 +21,6 @@ from .galaxies import Galaxy
 from .outcome import DONE, Outcome, failure, read_outcome, write_outcome
 from .plan import outcome_file, run_folder, thumbnail_file
 
-TRACEBACK = "traceback.txt"
-
 
 @dataclasses.dataclass(frozen=True)
 class Process:
@@ -77,7 +75,7 @@ def work(task: Task) -> Outcome:
             outcome = failure(task.galaxy.name, str(error))
         except Exception as error:
             # A single galaxy must not end the survey, whatever it is that it has met.
-            write_text(task.folder / "galaxies" / task.galaxy.name / TRACEBACK, traceback.format_exc())
+            write_text(file.with_suffix(".txt"), traceback.format_exc())
             outcome = failure(task.galaxy.name, f"{type(error).__name__}: {error}")
         finish(outcome)
     return outcome
