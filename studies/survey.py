@@ -4,8 +4,8 @@
     python studies/survey.py scaling    16 galaxies on one worker and on two
     python studies/survey.py memory     200 galaxies on one worker
 
-A number after that means other than 64, 16 or 200. Mock galaxies on 20x20 pixels with two free parameters, so that a fit takes seconds. Each part is kept in
-studies/results/survey.json as soon as it is measured.
+or as many as a number after that says. Mock galaxies on 20x20 pixels with two free parameters, so that a fit takes
+seconds. Each part is kept in studies/results/survey.json as soon as it is measured.
 """
 
 from __future__ import annotations

@@ -58,6 +58,16 @@ def test_lost_workers_cost_no_galaxy(client, tmp_path, monkeypatch):
     assert set(begun.values()) == {1}, "no other galaxy is done twice, or blamed"
 
 
+def test_workers_share_the_cores(client, tmp_path):
+    client.wait_for_workers(2, timeout=60)
+    found = ended(dispatch(client, stubs.tasks(tmp_path, *(f"settled {i}" for i in range(4))), stubs.act))
+    assert all(outcome.worker["x64"] and outcome.worker["deaf"] for outcome in found.values())
+    shares = {tuple(outcome.worker["cores"]) for outcome in found.values()}
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) >= 2:
+        assert len(shares) == 2
+        assert not set.intersection(*map(set, shares))
+
+
 def test_errors_of_the_work_itself_are_told_in_a_line(client, tmp_path):
     (outcome,) = ended(dispatch(client, stubs.tasks(tmp_path, "refused"), stubs.act)).values()
     assert outcome.reason == "InputError: it is refused"
