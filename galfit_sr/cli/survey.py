@@ -93,11 +93,15 @@ def survey(
         check_readable(path)
     folder = out or Path("survey")
     start_jax()
+    import jax
+
     from ..config import FitConfig, load_config, locate_emulator
-    from ..surveys.cluster import Address, Engine, Local, Queue
+    from ..surveys.cluster import Address, Engine, Local, Queue, gpus
     from ..surveys.plan import read_plan
     from ..surveys.survey import make_plan, run_survey
 
+    if gpus():
+        jax.config.update("jax_platforms", "cpu")  # of this process, which must not take the workers' memory
     engine: Engine = Local(workers)
     if scheduler is not None:
         engine = Address(scheduler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Plan:
         if self.config.emulator is not None:
             find_emulator(self.config.emulator)
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that decides the fits of a galaxy, as texts and numbers that two processes write alike."""
         emulator = self.config.emulator
@@ -69,7 +70,7 @@ class Plan:
             "emulator_sha256": None if emulator is None else find_emulator(emulator).card.sha256,
         }
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hexadecimal digest of `identity`, the same for every galaxy."""
         return hashlib.sha256(json_text(self.identity).encode()).hexdigest()

@@ -58,12 +58,12 @@ def page(
 ) -> str:
     """The page; arguments as for `write_page`."""
     count = counts(plan, outcomes, running)
-    heads = ["", "galaxy", "status", *_SHOWN.values(), "χ² per map", "log evidence"]
+    heads = ["", "galaxy", "status", "log evidence", *_SHOWN.values(), "χ² per map"]
     rows = [_row(folder, plan, name, outcomes.get(name), name in running) for name in plan.names]
     return page_html(
         f"{folder.absolute().name}: galfit_sr survey",
         f"Survey {folder.absolute().name}",
-        f"{len(plan.galaxies)} galaxies · configuration {plan.hash[:12]}",
+        f"{len(plan.galaxies)} {'galaxy' if len(plan.galaxies) == 1 else 'galaxies'} · configuration {plan.hash[:12]}",
         (
             _meter(count),
             f"<p>{escape(str(count))}{escape(f'; {words}' if words else '')}.</p>",
@@ -105,9 +105,9 @@ def _row(folder: Path, plan: Plan, name: str, outcome: Outcome | None, running: 
         image,
         f'<a href="{report}">{escape(name)}</a>',
         f"{mark} {_flags(held)}",
+        _evidence(outcome, plan),
         *("" if row is None else median_of(row).replace("-", MINUS) for row in shown),
         " ".join(f"{value:.2f}" for value in held["reduced_chi2"].values()),
-        _evidence(outcome, plan),
     )
 
 
