@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -113,7 +114,13 @@ class Queue:
         jobqueue = _imported(f"dask_jobqueue.{self.kind}")
         # The batch system sees to the memory; Dask would stop giving galaxies to workers that have filled theirs.
         extra = [*self.options.get("worker_extra_args", ()), "--memory-limit", "0"]
-        options = {"cores": self.processes, "processes": self.processes, **self.options, "worker_extra_args": extra}
+        options = {
+            "cores": self.processes,
+            "processes": self.processes,
+            **self.options,
+            "worker_extra_args": extra,
+            "scheduler_options": {"dashboard_address": ":0", **self.options.get("scheduler_options", {})},
+        }
         try:
             return getattr(jobqueue, QUEUES[self.kind])(**options)
         except (TypeError, ValueError) as error:
@@ -137,21 +144,32 @@ def client_of(engine: Engine) -> Iterator[Any]:
             yield stack.enter_context(_connected(distributed, engine.scheduler))
             return
         if isinstance(engine, Local):
-            # Without a limit on memory: fits need the same however many cores there are to divide it by.
-            cluster = distributed.LocalCluster(
-                n_workers=engine.number,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=":0",  # of any free port
-                silence_logs=logging.CRITICAL,
-                preload=_QUIET,
-            )
-            stack.enter_context(cluster)
+            cluster = stack.enter_context(_started(distributed, engine.number))
         else:
             cluster = stack.enter_context(engine.start())
+            submit = (cluster.job_cls.submit_command or "true").split()[0]
+            if shutil.which(submit) is None:
+                raise InputError(
+                    f"there is no {submit} here; {engine.kind} jobs are submitted from a machine that has it"
+                )
             # Jobs that end, by their time limit for instance, are followed by others.
             cluster.adapt(minimum_jobs=engine.jobs, maximum_jobs=engine.jobs)
         yield stack.enter_context(distributed.Client(cluster))
+
+
+def _started(distributed: Any, workers: int) -> Any:
+    try:
+        # Without a limit on memory: fits need the same however many cores there are to divide it by.
+        return distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=":0",  # of any free port
+            silence_logs=logging.CRITICAL,
+            preload=_QUIET,
+        )
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"Dask cannot start {workers} workers on this machine: {error}") from error
 
 
 def _connected(distributed: Any, address: str) -> Any:

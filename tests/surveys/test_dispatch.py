@@ -113,6 +113,13 @@ def test_jobs_of_a_batch_system(tmp_path, monkeypatch):
     assert len(found) == 2
 
 
+def test_a_machine_without_slurm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refusal = pytest.raises(InputError, match="there is no sbatch here; slurm jobs are submitted from a machine")
+    with refusal, client_of(Queue("slurm", 1, {"memory": "4GB"})):
+        pass
+
+
 def test_slurm_job_scripts(tmp_path):
     (tmp_path / "slurm.toml").write_text(SLURM)
     queue = Queue.read("slurm", tmp_path / "slurm.toml")
