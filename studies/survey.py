@@ -113,27 +113,29 @@ def scaling(folder: Path, number: int = 16) -> dict[str, Any]:
     files = mocks(folder, number)
     found: dict[str, Any] = {}
     for workers in (1, 2):
-        out = folder / f"on{workers}"
-        _survey(files, out, workers, False, None)
-        # process -> (end, seconds) of its fits; from the end of its first fit on, a process has all programs.
-        fits: dict[int, list[tuple[float, float]]] = {}
-        for outcome in _outcomes(out):
-            end = (out / "outcomes" / f"{outcome['name']}.json").stat().st_mtime
-            fits.setdefault(outcome["worker"]["process"], []).append((end, outcome["worker"]["seconds"]))
-        lines = [sorted(line) for line in fits.values()]
-        spans = [line[-1][0] - line[0][0] for line in lines]
-        busy = [sum(seconds for _, seconds in line[1:]) for line in lines]
-        found[f"workers_{workers}"] = {
-            "galaxies_per_hour": round(
-                3600 * sum((len(line) - 1) / span for line, span in zip(lines, spans, strict=True)), 1
-            ),
-            "galaxies": [len(line) for line in lines],
-            "seconds_per_fit": round(sum(busy) / sum(len(line) - 1 for line in lines), 2),
-            "first_fits_seconds": [round(line[0][1], 1) for line in lines],
-            "overhead": round(sum(spans) / sum(busy) - 1, 4),
-        }
+        _survey(files, folder / f"on{workers}", workers, False, None)
+        found[f"workers_{workers}"] = pace(folder / f"on{workers}")
     one, two = (found[f"workers_{workers}"]["galaxies_per_hour"] for workers in (1, 2))
     return {**found, "throughput_ratio": round(two / one, 3)}
+
+
+def pace(out: Path) -> dict[str, Any]:
+    """Throughput and overhead, of each process from the end of its first fit, when it has all programs."""
+    fits: dict[int, list[tuple[float, float]]] = {}
+    for outcome in _outcomes(out):
+        if outcome["status"] == "done":
+            end = (out / "outcomes" / f"{outcome['name']}.json").stat().st_mtime
+            fits.setdefault(outcome["worker"]["process"], []).append((end, outcome["worker"]["seconds"]))
+    lines = [sorted(line) for line in fits.values() if len(line) > 1]
+    spans = [line[-1][0] - line[0][0] for line in lines]
+    busy = [sum(seconds for _, seconds in line[1:]) for line in lines]
+    later = [len(line) - 1 for line in lines]
+    return {
+        "galaxies_per_hour": round(3600 * sum(n / span for n, span in zip(later, spans, strict=True)), 1),
+        "seconds_per_fit": round(sum(busy) / sum(later), 2),
+        "first_fits_seconds": [round(line[0][1], 1) for line in lines],
+        "overhead": round(sum(spans) / sum(busy) - 1, 4),
+    }
 
 
 def memory(folder: Path, number: int = 200) -> dict[str, Any]:
@@ -147,6 +149,7 @@ def memory(folder: Path, number: int = 200) -> dict[str, Any]:
         "galaxies": len(sizes),
         "MiB_after": {str(n): sizes[n - 1] for n in (1, 2, 10, 50, 100, 150, 200) if n <= number},
         "MiB_per_galaxy_in_the_second_half": round(float(np.polyfit(range(half), sizes[-half:], 1)[0]), 3),
+        **pace(folder / "out"),
         "compiled": [outcomes[file.stem]["compiled"] for file in files[:3]],
         "compiled_after_the_first": sum(outcomes[file.stem]["compiled"] for file in files[1:]),
     }

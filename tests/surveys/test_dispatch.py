@@ -43,6 +43,7 @@ def client():
         yield client
 
 
+@pytest.mark.slow
 def test_lost_workers_cost_no_galaxy(client, tmp_path, monkeypatch):
     monkeypatch.setattr(dispatching, "DEATHS", 1)
     names = ["killed-once", "killed-always", *(f"galaxy {i}" for i in range(6))]
@@ -103,6 +104,7 @@ def test_no_scheduler(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_jobs_of_a_batch_system(tmp_path, monkeypatch):
     """Job scripts that this machine runs itself."""
     monkeypatch.chdir(tmp_path)

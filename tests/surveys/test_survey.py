@@ -19,6 +19,7 @@ from galfit_sr.surveys.plan import outcome_file
 from galfit_sr.surveys.survey import collate
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
