@@ -138,7 +138,11 @@ def client_of(engine: Engine) -> Iterator[Any]:
         InputError: Dask is not installed, or the workers cannot be had.
     """
     distributed, dask = _imported("distributed"), _imported("dask")
-    quiet = {"distributed.scheduler.allowed-failures": 0, "distributed.logging.distributed": "critical"}
+    quiet = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.logging.distributed": "critical",
+        "distributed.worker.profile.enabled": False,  # it grows for hours
+    }
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
         if isinstance(engine, Address):
             yield stack.enter_context(_connected(distributed, engine.scheduler))

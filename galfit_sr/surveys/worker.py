@@ -87,6 +87,8 @@ def work(task: Task) -> Outcome:
 def _release() -> None:
     """Gives memory back that a galaxy has used: figures refer to themselves, and what is freed lies in pieces."""
     gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()  # modules and programs, half a million objects that need not be looked at again
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc has it, others do without
         ctypes.CDLL(None).malloc_trim(0)
 
