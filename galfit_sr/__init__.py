@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .psf import GaussianPSF as GaussianPSF
     from .psf import ImagePSF as ImagePSF
     from .psf import MoffatPSF as MoffatPSF
+    from .surveys.survey import Survey as Survey
+    from .surveys.survey import survey as survey
 
 __version__ = version("galfit-sr")
 
@@ -68,6 +70,7 @@ _HOMES = {
     "Parameter": "parameters",
     "Parameters": "parameters",
     "Posterior": "inference.results",
+    "Survey": "surveys.survey",
     "calibrate": "analysis.calibrate",
     "compare": "analysis.compare",
     "default_parameters": "parameters",
@@ -79,6 +82,7 @@ _HOMES = {
     "read": "observations",
     "read_manga": "observations",
     "read_observation": "observations",
+    "survey": "surveys.survey",
     "write_observation": "observations",
 }
 __all__ = ["__version__", *_HOMES]

@@ -36,8 +36,8 @@ def in_processes(
     """
     context = get_context("spawn")
     shares = context.SimpleQueue()
-    for share in _shares(workers):
-        shares.put(share)
+    for rank in range(workers):
+        shares.put(share_of(rank, workers))
     others = set(active_children())
     with ProcessPoolExecutor(workers, context, _begin, (shares, settings)) as pool:
         try:
@@ -54,14 +54,23 @@ def in_processes(
             raise
 
 
-def _shares(workers: int) -> list[list[int] | None]:
-    """Cores of each worker, None where a process cannot be bound to cores."""
+def cores_here() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_of(rank: int, workers: int) -> list[int] | None:
+    """Cores of one of so many workers, None where a process cannot be bound to cores."""
     if not hasattr(os, "sched_getaffinity"):
-        return [None] * workers
+        return None
     cores = sorted(os.sched_getaffinity(0))
-    if workers >= len(cores):
-        return [[cores[i % len(cores)]] for i in range(workers)]
-    return [cores[i::workers] for i in range(workers)]
+    return [cores[rank % len(cores)]] if workers >= len(cores) else cores[rank % workers :: workers]
+
+
+def pin(cores: list[int] | None) -> None:
+    """Binds this thread, and the threads that it will start, to cores; libraries make as many threads."""
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
 
 
 def _begin(shares: Any, settings: dict[str, Any]) -> None:
@@ -69,10 +78,7 @@ def _begin(shares: Any, settings: dict[str, Any]) -> None:
     # Ctrl-C reaches every process of a terminal; the one that was started ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cores = shares.get()
-    if cores is not None:
-        # Libraries make as many threads as there are cores to run on.
-        os.sched_setaffinity(0, cores)
+    pin(shares.get())
     import jax
 
     for name, value in settings.items():

@@ -44,6 +44,7 @@ def run_fit(
     overwrite: bool,
     command: str,
     progress: Progress,
+    observation: Observation | None = None,
 ) -> tuple[Posterior, Observation]:
     """Fit and write everything into `folder`; nothing is written before all input has proved usable.
 
@@ -56,12 +57,13 @@ def run_fit(
         overwrite: give up what a run left in it.
         command: that repeats the run, for the report.
         progress: called with stage, fraction done (None if unknown) and a few words.
+        observation: the data that the configuration names, if they are read already.
 
     Raises:
         InputError: data, configuration or folder cannot be used.
     """
     check_exact(config.exact, config.emulator)
-    observation = observe(config)
+    observation = observation or observe(config)
     model = GalaxyModel(
         config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
     )

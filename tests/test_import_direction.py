@@ -28,6 +28,7 @@ LAYERS = (
     ("choices",),
     ("config",),
     ("running",),
+    ("surveys",),
     ("cli",),
 )
 """From the core outwards. A part imports from earlier layers, and from itself."""

@@ -77,7 +77,7 @@ def profile_bands(
     names = [p.name for p in posterior.parameters]
     if all(posterior.parameters[n].value is not None or n in posterior.truth for n in names):
         values = {n: jnp.asarray(posterior.truth.get(n, posterior.parameters[n].value)) for n in names}
-        true = jax.jit(model.profiles)(values, jnp.asarray(radius), scene)
+        true = _true_profiles(model, values, jnp.asarray(radius), scene)
         truth = {(c, kind): np.asarray(v, dtype=np.float64) for c, kinds in true.items() for kind, v in kinds.items()}
     return Profiles(radius, bands, truth, scale)
 
@@ -87,6 +87,13 @@ def _profiles(
     model: GalaxyModel, parameters: Parameters, vectors: jax.Array, radius: jax.Array, scene: Scene
 ) -> dict[str, dict[str, jax.Array]]:
     return jax.vmap(lambda vector: model.profiles(parameters.complete(vector), radius, scene))(vectors)
+
+
+@partial(jax.jit, static_argnums=0)
+def _true_profiles(
+    model: GalaxyModel, values: dict[str, jax.Array], radius: jax.Array, scene: Scene
+) -> dict[str, dict[str, jax.Array]]:
+    return model.profiles(values, radius, scene)
 
 
 def profiles_figure(profiles: Profiles) -> Figure:

@@ -59,7 +59,7 @@ _PAGE = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>$style</style>
-</head>
+$head</head>
 <body>
 <main>
 <h1>$name</h1>
@@ -71,7 +71,7 @@ $body
 """)
 
 
-def page_html(title: str, name: str, subtitle: str, parts: Iterable[str]) -> str:
+def page_html(title: str, name: str, subtitle: str, parts: Iterable[str], head: str = "") -> str:
     """A whole page.
 
     Args:
@@ -79,6 +79,7 @@ def page_html(title: str, name: str, subtitle: str, parts: Iterable[str]) -> str
         name: heading, plain text.
         subtitle: below it, plain text.
         parts: HTML, in order; empty ones leave no gap.
+        head: HTML that belongs into the head of the page.
     """
     return _PAGE.substitute(
         title=escape(title),
@@ -86,6 +87,7 @@ def page_html(title: str, name: str, subtitle: str, parts: Iterable[str]) -> str
         name=escape(name),
         subtitle=escape(subtitle),
         body="\n".join(part for part in parts if part),
+        head=head,
     )
 
 

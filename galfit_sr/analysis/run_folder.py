@@ -263,10 +263,14 @@ def figures(run: Run) -> dict[str, Figure]:
     drawn = {
         "maps": maps_figure(run.observation, posterior),
         "profiles": profiles_figure(run.profiles),
-        "corner_key": corner_figure(posterior, key_columns(posterior), cell=1.7),
         "marginals": marginals_figure(posterior, columns, prior),
-        "corner": corner_figure(posterior, columns),
     }
+    # One quantity has no pairs.
+    key_quantities = key_columns(posterior)
+    if len(key_quantities) > 1:
+        drawn["corner_key"] = corner_figure(posterior, key_quantities, cell=1.7)
+    if len(columns) > 1:
+        drawn["corner"] = corner_figure(posterior, columns)
     trace = trace_figure(posterior)
     return drawn if trace is None else {**drawn, "trace": trace}
 

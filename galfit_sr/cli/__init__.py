@@ -5,10 +5,23 @@ Everything that loads JAX is imported inside the commands, so that help is insta
 
 from __future__ import annotations
 
-from . import fit, mock, report, compare, calibrate, benchmark, emulators, dataset, train  # isort: skip - the order of the help
+from . import fit, survey, mock, report, compare, calibrate, benchmark, emulators, dataset, train  # isort: skip - the order of the help
 from .command import app
 
-__all__ = ["app", "benchmark", "calibrate", "compare", "dataset", "emulators", "fit", "main", "mock", "report", "train"]
+__all__ = [
+    "app",
+    "benchmark",
+    "calibrate",
+    "compare",
+    "dataset",
+    "emulators",
+    "fit",
+    "main",
+    "mock",
+    "report",
+    "survey",
+    "train",
+]
 
 
 def main() -> None:

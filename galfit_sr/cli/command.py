@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import InputError
+from ..processes import cores_here
 from ..seeds import LARGEST
 
 app = typer.Typer(
@@ -98,9 +99,8 @@ def start_jax(x64: bool = False) -> None:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "galfit_sr" / "xla"))
     # Walkers are shared out among devices, so a power of two. Inside a process that has used JAX it is too late.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", min(16, 1 << (cores.bit_length() - 1)))
+        jax.config.update("jax_num_cpu_devices", min(16, 1 << (cores_here().bit_length() - 1)))
 
 
 def check_readable(path: Path | None) -> None:

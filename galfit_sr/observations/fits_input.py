@@ -55,6 +55,16 @@ class FitsFile:
         if missing:
             raise InputError(f"{self.path} is not a complete {kind}: missing {', '.join(missing)}")
 
+    def damaged(self, names: Iterable[str]) -> list[str]:
+        """Those of the extensions, and `PRIMARY`, that do not match their checksums; none in a file without.
+
+        To be asked before any image is read, which changes what is in memory.
+        """
+        hdus = {"PRIMARY": self.primary, **{name: self.extensions[name] for name in names}}
+        if not any("CHECKSUM" in hdu.header for hdu in hdus.values()):
+            return []
+        return [name for name, hdu in hdus.items() if not _matches(hdu)]
+
     def image(self, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """The image of an extension as float64, of the given shape if one is given.
 
@@ -174,6 +184,14 @@ def load(path: str | os.PathLike[str]) -> FitsFile:
     if content[end:].startswith(b"XTENSION"):
         raise InputError(f"{name} is truncated: its {len(content)} bytes end in the header of extension {len(hdus)}")
     return FitsFile(name, hdus[0], extensions)
+
+
+def _matches(hdu: Any) -> bool:
+    """Whether header and data have the sums that they were written with."""
+    try:
+        return hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1
+    except Exception:  # a sum that is no number, among others
+        return False
 
 
 def _data_bytes(hdu: Any) -> int:

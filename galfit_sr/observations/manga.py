@@ -108,7 +108,10 @@ def manga_observation(
 ) -> Observation:
     """As `read_manga`, from an opened file."""
     file.require(EXTENSIONS, "MaNGA MAPS file")
-    notes: list[str] = []
+    notes = [
+        f"{name} does not match its checksum: the file was damaged or edited after the pipeline wrote it."
+        for name in file.damaged(EXTENSIONS)
+    ]
     flux = file.image("SPX_MFLUX")
     if flux.ndim != 2:
         raise InputError(f"{file.path}: SPX_MFLUX has {flux.ndim} axes; 2 are needed")

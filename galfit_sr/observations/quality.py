@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from .fits_input import FitsFile
@@ -33,6 +35,8 @@ DRP_QUALITY = {
     14: "the cube is slightly unusual",
     30: "critical failure in one or more frames; do not use for science",
 }
+CRITICAL = {"DRP3QUAL": (30,), "DAPQUAL": (28, 29, 30)}
+"""Bits with which the pipelines warn of any use."""
 PIXEL_MASK = {
     0: "no coverage",
     1: "low coverage",
@@ -65,8 +69,18 @@ def quality_notes(file: FitsFile) -> list[str]:
             continue
         for bit in range(32):
             if int(value) >> bit & 1:
-                notes.append(f"{key} bit {bit}: {meanings.get(bit, 'unknown to this reader')}.")
+                notes.append(f"{_flag(key, bit)}{meanings.get(bit, 'unknown to this reader')}.")
     return notes
+
+
+def critical(notes: Iterable[str]) -> list[str]:
+    """Those of `quality_notes` on critical failures."""
+    flags = tuple(_flag(key, bit) for key, bits in CRITICAL.items() for bit in bits)
+    return [note for note in notes if note.startswith(flags)]
+
+
+def _flag(key: str, bit: int) -> str:
+    return f"{key} bit {bit}: "
 
 
 def mask_notes(mask: np.ndarray, binned: np.ndarray) -> list[str]:

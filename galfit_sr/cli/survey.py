@@ -1,0 +1,141 @@
+"""`galfit-sr survey`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from ..errors import InputError
+from ..terminal import ProgressDisplay
+from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, start_jax, stop
+from .fit import Sampler
+
+if TYPE_CHECKING:
+    from ..surveys.survey import Survey
+
+
+class Variant(StrEnum):
+    """Names of the models that a survey can compare."""
+
+    BULGE_DISC = "bulge+disc"
+    BULGE_DISCS = "bulge+discs"
+    DISCS = "discs"
+
+
+@command
+def survey(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="MaNGA MAPS files or observation files.", show_default=False)
+    ] = None,
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--list", help="CSV file in their place, with the columns file, name, region, masses."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the survey. (default: ./survey)")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of every fit; options here come before it.")] = None,
+    emulator: Annotated[str | None, typer.Option(help="Of every fit (`galfit-sr emulators`).")] = None,
+    sampler: Annotated[Sampler | None, typer.Option(help="Of every fit.")] = None,
+    nlive: Annotated[int | None, typer.Option(min=40, help="Live points of the nested sampler.")] = None,
+    variant: Annotated[
+        list[Variant] | None,
+        typer.Option(help="Fit this model, and others that are named likewise; the evidence says which is preferred."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine. (default: one per GPU, or one per core)")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler whose workers are used instead.")
+    ] = None,
+    slurm: Annotated[
+        Path | None, typer.Option(help="TOML file with dask-jobqueue's options of SLURM jobs, used instead.")
+    ] = None,
+    pbs: Annotated[Path | None, typer.Option(help="The same for PBS jobs.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which a galaxy is given up; its checkpoint stays.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Do what is not done of the survey in the folder.")] = False,
+    collate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Only write catalogue and page of this survey anew.")
+    ] = None,
+    seed: Seed = None,
+    x64: X64 = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit many galaxies, on this machine or a cluster; a catalogue and a status page out.
+
+    A galaxy that fails is named with its reason, and the others go on. After Ctrl-C, a crash or a weekend,
+    --resume does what is not done.
+
+    [bold]Examples[/bold]
+
+      galfit-sr survey maps/*.fits.gz --out thesis --workers 4
+      galfit-sr survey --list galaxies.csv --out thesis --config fit.toml --slurm slurm.toml
+      galfit-sr survey --resume --out thesis
+    """
+    if collate is not None:
+        from ..surveys.survey import collate as rebuild
+
+        _tell(rebuild(collate), as_json)
+        return
+    engines = {"--workers": workers, "--scheduler": scheduler, "--slurm": slurm, "--pbs": pbs}
+    chosen = [name for name, value in engines.items() if value is not None]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} exclude each other; choose one")
+    if files and list_file is not None:
+        raise InputError("files and --list exclude each other; choose one")
+    for path in (list_file, config, slurm, pbs):
+        check_readable(path)
+    folder = out or Path("survey")
+    start_jax()
+    import jax
+
+    from ..config import FitConfig, load_config, locate_emulator
+    from ..surveys.cluster import Address, Engine, Local, Queue, gpus
+    from ..surveys.plan import read_plan
+    from ..surveys.survey import make_plan, run_survey
+
+    if gpus():
+        jax.config.update("jax_platforms", "cpu")  # of this process, which must not take the workers' memory
+    engine: Engine = Local(workers)
+    if scheduler is not None:
+        engine = Address(scheduler)
+    elif slurm is not None:
+        engine = Queue.read("slurm", slurm)
+    elif pbs is not None:
+        engine = Queue.read("pbs", pbs)
+    if config is not None:
+        settings = load_config(config)
+    else:
+        settings = read_plan(folder).config if resume else FitConfig()
+    settings = settings.override(
+        emulator=None if emulator is None else locate_emulator(emulator, Path.cwd()),
+        seed=seed,
+        x64=x64,
+        kind=None if sampler is None else str(sampler),
+        nlive=nlive,
+    )
+    plan = make_plan(list_file or files, folder, settings, [str(v) for v in variant or ()], resume)
+    console = Console(stderr=True)
+    try:
+        with ProgressDisplay(console) as progress:
+            made = run_survey(plan, folder, engine, time_limit=time_limit, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        again = shlex.join(["galfit-sr", "survey", "--resume", "--out", str(folder)])
+        stop(f"galfit-sr: interrupted; what is finished is kept, go on with: {again}", EXIT_INTERRUPTED)
+    _tell(made, as_json)
+
+
+def _tell(made: Survey, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(made.summary()))
+        return
+    typer.echo(f"{made.folder}: {made}")
+    for name, reason in made.failures.items():
+        typer.echo(f"  {name}: {reason}")
+    typer.echo(f"catalogue {made.folder / 'catalogue.fits'}\npage      {made.folder / 'index.html'}")
