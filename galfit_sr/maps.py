@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .correlation import check_correlation
 from .errors import InputError
 from .psf import PSF
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAP_NAMES = ("brightness", "velocity", "dispersion", "ml")
 KINEMATIC = ("velocity", "dispersion")
@@ -37,7 +41,7 @@ TYPICAL_NOISE = Maps(0.02, 5.0, 5.0, 0.1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Observation:
+class Observation(Shown):
     """Four maps of one galaxy on a square canvas, padded with masked pixels.
 
     Attributes:
@@ -115,6 +119,10 @@ class Observation:
     def available(self) -> tuple[str, ...]:
         """Names of the maps that hold at least one good pixel."""
         return tuple(name for name, good in zip(MAP_NAMES, self.good, strict=True) if np.any(good))
+
+    def plot(self) -> Figure:
+        """Every available map with its errors; north up, east left, masked pixels grey."""
+        return self._draw()
 
     def labels(self, name: str) -> np.ndarray:
         """(n, n) int: the datum of a map that each pixel belongs to, -1 for none; pixels of a bin share one."""

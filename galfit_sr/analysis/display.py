@@ -37,6 +37,8 @@ MAP_SYMBOLS = {
     "ml": r"$M/L$ [$\mathrm{M_\odot/L_\odot}$]",
 }
 
+ERROR_UNITS = {"brightness": "dex", "velocity": "km/s", "dispersion": "km/s", "ml": r"$\mathrm{M_\odot/L_\odot}$"}
+
 
 class Column(NamedTuple):
     """Samples of one quantity as they are drawn.

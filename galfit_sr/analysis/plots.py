@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 
 from ..inference.results import Posterior
 from ..inference.statistics import effective_sample_size, quantiles
 from .display import Column, digits
+from .rendering import Figure
 
 POSTERIOR_COLOUR = "#0072B2"
 TRUTH_COLOUR = "#D55E00"

@@ -6,22 +6,26 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..maps import MAP_NAMES, Observation
 from ..psf import GaussianPSF
+from ..shown import Shown
 from ..toml import check_keys, from_table, to_table
 from .recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PSF_TOLERANCE = 0.01
 """Relative difference of a Gaussian PSF's FWHM that is let pass; the centre's brightness then changes by 0.005 dex."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Card:
+class Card(Shown):
     """What a reader, and the code, must know of an emulator before using it.
 
     Attributes:
@@ -81,6 +85,10 @@ class Card:
                     f"emulator {self.name} was made for {needed} in its {kind}; {observation.name} has {given}. Fit it"
                     " at full resolution, or with an emulator for this PSF (`galfit-sr emulators`, `galfit-sr train`)"
                 )
+
+    def plot(self) -> Figure:
+        """Errors on held-out galaxies against a typical noise, and how well they are known, by map."""
+        return self._draw()
 
     def purpose(self) -> str:
         """The data and galaxies that the emulator was made for, in a phrase."""

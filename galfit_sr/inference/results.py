@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import write_bytes
-from ..maps import Maps
+from ..maps import Maps, Observation
 from ..parameters import Parameters
+from ..shown import Shown
 from . import arviz_io
 from .statistics import describe, effective_sample_size, equal_weight_rows
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Shown):
     """Weighted samples of the free parameters, and where they came from.
 
     Attributes:
@@ -161,6 +165,23 @@ class Posterior:
                 row["truth"] = float(self.truth[parameter.name])
             table[parameter.name] = row
         return table
+
+    def plot(self, observation: Observation | None = None) -> Figure:
+        """Marginals of the key quantities, with the truth where known; or, with the data, the maps.
+
+        Args:
+            observation: what was fitted. Data, model at `best`, and residuals in standard deviations are then drawn,
+                north up, east left.
+
+        Raises:
+            InputError: the posterior is of other data.
+        """
+        return self._draw() if observation is None else self._draw(observation)
+
+    def check_data(self, observation: Observation) -> None:
+        """Raises InputError if the posterior was not fitted to this observation."""
+        if observation.fingerprint() != self.data_fingerprint:
+            raise InputError(f"the observation ({observation.name}) is not what the posterior was fitted to")
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
