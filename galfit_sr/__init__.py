@@ -1,12 +1,10 @@
 """galfit_sr: Bayesian fits of galaxy maps, in JAX, with super-resolution as one swappable stage."""
 
-from __future__ import annotations
+from importlib import import_module as _import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from .analysis.calibrate import Calibration as Calibration
     from .analysis.calibrate import calibrate as calibrate
     from .analysis.compare import Comparison as Comparison
@@ -14,10 +12,14 @@ if TYPE_CHECKING:
     from .emulation.card import Card as Card
     from .emulation.emulator import Emulator as Emulator
     from .emulation.emulator import Estimate as Estimate
+    from .emulation.emulator import Inputs as Inputs
+    from .emulation.registry import all_emulators as all_emulators
     from .emulation.registry import find_emulator as find_emulator
     from .errors import InputError as InputError
+    from .inference.answer import FirstAnswer as FirstAnswer
     from .inference.fit import first_answer as first_answer
     from .inference.fit import fit as fit
+    from .inference.fit import parameters_for as parameters_for
     from .inference.likelihood import LikelihoodSettings as LikelihoodSettings
     from .inference.nested import Nested as Nested
     from .inference.nss import Nss as Nss
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
     from .maps import Observation as Observation
     from .model.galaxy import GalaxyModel as GalaxyModel
     from .model.grid import Canvas as Canvas
+    from .model.scene import make_scene as make_scene
     from .observations import make_mock as make_mock
     from .observations import mock_galaxy_path as mock_galaxy_path
     from .observations import read as read
     from .observations import read_manga as read_manga
     from .observations import read_observation as read_observation
     from .observations import write_observation as write_observation
+    from .parameters import JITTER as JITTER
     from .parameters import Order as Order
     from .parameters import Parameter as Parameter
     from .parameters import Parameters as Parameters
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from .psf import ImagePSF as ImagePSF
     from .psf import MoffatPSF as MoffatPSF
 
-__version__ = version("galfit-sr")
+__version__ = _version("galfit-sr")
 
 # A public name is imported when it is first used: JAX takes seconds to load, and `galfit-sr --help` does not need it.
 _HOMES = {
@@ -53,10 +57,13 @@ _HOMES = {
     "DoubleGaussianPSF": "psf",
     "Emulator": "emulation.emulator",
     "Estimate": "emulation.emulator",
+    "FirstAnswer": "inference.answer",
     "GalaxyModel": "model.galaxy",
     "GaussianPSF": "psf",
     "ImagePSF": "psf",
     "InputError": "errors",
+    "Inputs": "emulation.emulator",
+    "JITTER": "parameters",
     "LikelihoodSettings": "inference.likelihood",
     "Maps": "maps",
     "MoffatPSF": "psf",
@@ -68,6 +75,7 @@ _HOMES = {
     "Parameter": "parameters",
     "Parameters": "parameters",
     "Posterior": "inference.results",
+    "all_emulators": "emulation.registry",
     "calibrate": "analysis.calibrate",
     "compare": "analysis.compare",
     "default_parameters": "parameters",
@@ -75,7 +83,9 @@ _HOMES = {
     "first_answer": "inference.fit",
     "fit": "inference.fit",
     "make_mock": "observations",
+    "make_scene": "model.scene",
     "mock_galaxy_path": "observations",
+    "parameters_for": "inference.fit",
     "read": "observations",
     "read_manga": "observations",
     "read_observation": "observations",
@@ -84,10 +94,10 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
 

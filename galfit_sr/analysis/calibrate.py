@@ -59,7 +59,7 @@ class Calibration:
 
     @property
     def ranks(self) -> np.ndarray:
-        """(mocks, ndim) between 0 and 1."""
+        """(mocks, ndim) share of each posterior below the truth, from 0 to 1."""
         return _ranks(self.setup, self.trials)
 
     def __str__(self) -> str:

@@ -38,7 +38,7 @@ class Card(Shown):
         fwhm: `photometry` and `kinematics` -> least and greatest FWHM [arcsec] of the Gaussian point spread functions
             that it serves, where that is not the recipe's alone.
         ranges: scale-free quantity (see `scale_free.CONTEXT`) -> least and greatest value in training; empty for an
-            emulator that learnt nothing.
+            emulator that learnt nothing. All of them are pure numbers.
         training: how it was trained: epochs, galaxies, seconds, device, seed.
         held_out: its errors on galaxies that it had not seen (see `measures`).
         known_failures: sentences.
@@ -66,7 +66,14 @@ class Card(Shown):
             )
 
     def check(self, observation: Observation) -> None:
-        """Raises InputError if the emulator was made for other pixels or point spread functions than the data's."""
+        """Whether the emulator is for these data.
+
+        Args:
+            observation: the data.
+
+        Raises:
+            InputError: it was made for other pixels or point spread functions.
+        """
         canvas = self.recipe.high
         for what, own, given in (
             ("pixels along a side", canvas.size, observation.size),
@@ -112,7 +119,7 @@ class Card(Shown):
         """Sentences about quantities of a posterior that lie outside the training ranges.
 
         Args:
-            contexts: (n, c) equally weighted draws of the scale-free quantities.
+            contexts: (n, c) equally weighted draws of the scale-free quantities, pure numbers.
             names: of the columns.
         """
         found = []

@@ -39,8 +39,8 @@ class Estimate(NamedTuple):
     """What an emulator gives for one galaxy.
 
     Attributes:
-        maps: at high resolution, in the units of its input.
-        error: one standard deviation of the maps' error, same shape and units.
+        maps: at high resolution, (N, N) each, in the units of its input.
+        error: one standard deviation of the maps' error, (N, N) each, in the same units.
     """
 
     maps: Maps

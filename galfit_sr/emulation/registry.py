@@ -29,6 +29,9 @@ def installed() -> Mapping[str, EntryPoint]:
 def find_emulator(emulator: str | Emulator) -> Emulator:
     """The emulator of a name, or of a folder that `galfit-sr train` wrote; an `Emulator` is given back as it is.
 
+    Args:
+        emulator: one of the three.
+
     Raises:
         InputError: no such emulator (the nearest is named), or one that cannot be loaded.
     """

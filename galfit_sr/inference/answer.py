@@ -30,8 +30,8 @@ class FirstAnswer(Shown):
     Attributes:
         problem: what was fitted.
         modes: of the posterior, the best first.
-        values: (ndim,) float64, parameters of the best mode.
-        errors: (ndim,) float64, standard deviations by Laplace's approximation.
+        values: (ndim,) float64, free parameters of the best mode, in the units of the model.
+        errors: (ndim,) float64, standard deviations by Laplace's approximation, in the same units.
         reduced_chi2: per available map.
         maps, binned_maps: the model, see `Posterior`.
         warnings: sentences; says early if the model does not describe the data.
