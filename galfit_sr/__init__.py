@@ -9,12 +9,16 @@ if _TYPE_CHECKING:
     from .analysis.calibrate import calibrate as calibrate
     from .analysis.compare import Comparison as Comparison
     from .analysis.compare import compare as compare
+    from .emulation.bundle import load_bundle as load_bundle
     from .emulation.card import Card as Card
     from .emulation.emulator import Emulator as Emulator
     from .emulation.emulator import Estimate as Estimate
     from .emulation.emulator import Inputs as Inputs
+    from .emulation.recipe import Recipe as Recipe
     from .emulation.registry import all_emulators as all_emulators
     from .emulation.registry import find_emulator as find_emulator
+    from .emulation.training import train as train
+    from .emulation.training_settings import Training as Training
     from .errors import InputError as InputError
     from .inference.answer import FirstAnswer as FirstAnswer
     from .inference.fit import first_answer as first_answer
@@ -30,6 +34,7 @@ if _TYPE_CHECKING:
     from .model.galaxy import GalaxyModel as GalaxyModel
     from .model.grid import Canvas as Canvas
     from .model.scene import make_scene as make_scene
+    from .observations import MOCK_TRUTH as MOCK_TRUTH
     from .observations import make_mock as make_mock
     from .observations import mock_galaxy_path as mock_galaxy_path
     from .observations import read as read
@@ -65,6 +70,7 @@ _HOMES = {
     "Inputs": "emulation.emulator",
     "JITTER": "parameters",
     "LikelihoodSettings": "inference.likelihood",
+    "MOCK_TRUTH": "observations",
     "Maps": "maps",
     "MoffatPSF": "psf",
     "Nested": "inference.nested",
@@ -75,6 +81,8 @@ _HOMES = {
     "Parameter": "parameters",
     "Parameters": "parameters",
     "Posterior": "inference.results",
+    "Recipe": "emulation.recipe",
+    "Training": "emulation.training_settings",
     "all_emulators": "emulation.registry",
     "calibrate": "analysis.calibrate",
     "compare": "analysis.compare",
@@ -82,6 +90,7 @@ _HOMES = {
     "find_emulator": "emulation.registry",
     "first_answer": "inference.fit",
     "fit": "inference.fit",
+    "load_bundle": "emulation.bundle",
     "make_mock": "observations",
     "make_scene": "model.scene",
     "mock_galaxy_path": "observations",
@@ -89,6 +98,7 @@ _HOMES = {
     "read": "observations",
     "read_manga": "observations",
     "read_observation": "observations",
+    "train": "emulation.training",
     "write_observation": "observations",
 }
 __all__ = ["__version__", *_HOMES]
