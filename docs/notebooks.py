@@ -23,7 +23,8 @@ def _cells(notebook: dict[str, Any]) -> Iterator[str]:
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            yield source
+            # Links are those of the source's folders, for readers of notebooks.
+            yield source.replace("](../docs/", "](../")
         elif cell["cell_type"] == "code" and source:
             yield f"```python\n{source}\n```"
             yield from map(_output, cell["outputs"])

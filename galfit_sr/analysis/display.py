@@ -189,4 +189,6 @@ def setting(value: Any) -> str:
     """A setting of a sampler or likelihood: a number, text, truth value, None, or a mapping of numbers."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {setting(own)}" for name, own in value.items())
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)
