@@ -75,6 +75,12 @@ def test_every_block_says_what_it_is():
     assert hidden == [], "indented commands would not be tested"
 
 
+def test_every_public_name_has_its_place_in_the_api():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    described = set(re.findall(r"^::: [\w.]*\.(\w+)$", pages, re.MULTILINE))
+    assert described == set(gs.__all__) - {"__version__"}
+
+
 def parse(words: list[str]) -> None:
     """Raises click's error where the command line would refuse."""
     group: Any = typer.main.get_command(cli.app)
