@@ -85,7 +85,7 @@ def maps_figure(observation: Observation, posterior: Answer) -> Figure:
         good = observation.good[index]
         data = np.where(good, observation.values[index], np.nan)
         model = np.where(good, posterior.binned_maps[index], np.nan)
-        low, high = _limits(name, data)
+        low, high = colour_limits(name, data)
         for axis, image in zip(row, (data, model), strict=False):
             drawn = draw_map(axis, image, frame, COLOUR_MAPS[name], low, high)
         bar = figure.colorbar(drawn, ax=list(row[:2]), pad=0.01, aspect=18, extend="both")
@@ -123,7 +123,7 @@ def observation_figure(observation: Observation) -> Figure:
         index = MAP_NAMES.index(name)
         good = observation.good[index]
         planes = [np.where(good, plane[index], np.nan) for plane in (observation.values, observation.errors)]
-        limits = [_limits(name, planes[0]), (0.0, float(np.nanpercentile(planes[1], 99)))]
+        limits = [colour_limits(name, planes[0]), (0.0, float(np.nanpercentile(planes[1], 99)))]
         labels = (MAP_SYMBOLS[name], f"error [{ERROR_UNITS[name]}]")
         for axis, plane, (low, high), colours, label in zip(
             column, planes, limits, (COLOUR_MAPS[name], "cividis"), labels, strict=True
@@ -156,7 +156,7 @@ def frame_of(observation: Observation) -> Frame:
     return Frame(slices[0], slices[1], (-left, -right, bottom, top))
 
 
-def _limits(name: str, data: np.ndarray) -> tuple[float, float]:
+def colour_limits(name: str, data: np.ndarray) -> tuple[float, float]:
     """Colour range that single bad pixels do not decide; symmetric about zero for velocities."""
     # Light and mass-to-light ratios have their few brightest pixels in the centre, which should not be burnt out.
     low, high = np.nanpercentile(data, (1, 99) if name in KINEMATIC else (1, 99.8))

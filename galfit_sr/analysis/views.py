@@ -11,6 +11,7 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..emulation.card import Card
@@ -20,14 +21,16 @@ from ..inference.derived import QUANTITIES, derived_summary
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, MAP_NAMES, MAP_UNITS, Observation
+from ..priors import Prior
 from .card_figure import card_figure
-from .display import MAP_TITLES, digits, key_columns, setting, unit_html
+from .display import MAP_TITLES, digits, key_columns, parameter_columns, prior_columns, setting, unit_html
 from .map_figure import maps_figure, observation_figure
-from .plots import corner_figure
+from .plots import corner_figure, marginals_figure
 from .rendering import Figure, png
 from .report_page import decimals, duration, table_html
 
 _DPI = 70
+_PRIOR_DRAWS = 20_000
 
 
 @singledispatch
@@ -54,10 +57,16 @@ def _(answer: FirstAnswer) -> Figure:
 
 @figure.register
 def _(posterior: Posterior, observation: Observation | None = None) -> Figure:
-    if observation is None:
-        return corner_figure(posterior, key_columns(posterior), cell=1.7)
-    posterior.check_data(observation)
-    return maps_figure(observation, posterior)
+    if observation is not None:
+        posterior.check_data(observation)
+        return maps_figure(observation, posterior)
+    columns, free = key_columns(posterior), parameter_columns(posterior)
+    # Where most is fixed, what is free is the key; one quantity has no pairs.
+    columns = columns if len(columns) > 1 else free
+    if len(columns) > 1:
+        return corner_figure(posterior, columns, cell=1.7)
+    draws = Prior(posterior.parameters).sample(jax.random.key(posterior.seed), _PRIOR_DRAWS)
+    return marginals_figure(posterior, columns, prior_columns(posterior, np.asarray(draws)))
 
 
 @figure.register

@@ -114,6 +114,21 @@ def test_posterior_with_its_data_draws_maps(posterior, observation):
         posterior.plot(other)
 
 
+@pytest.mark.parametrize("free", [("x0",), ("x0", "y0")])
+def test_few_parameters_are_drawn_too(posterior, parameters, free):
+    for name in set(parameters.names) - set(free):
+        parameters = parameters.replace(name, value=posterior.truth[name])
+    kept = [posterior.parameters.names.index(name) for name in free]
+    few = dataclasses.replace(
+        posterior,
+        parameters=gs.Parameters(parameters.items),
+        samples=posterior.samples[:, kept],
+        best=posterior.best[kept],
+    )
+    shown = [axis.get_xlabel() for axis in few.plot().axes if axis.get_xlabel()]
+    assert len(shown) == len(free)
+
+
 def test_observation_figure_has_units_and_sky(observation):
     figure = observation.plot()
     panels = [axis for axis in figure.axes if len(axis.images) and axis.get_subplotspec() is not None]
