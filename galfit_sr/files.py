@@ -44,4 +44,6 @@ def write_failure(path: Path, error: OSError) -> str:
     """The sentence for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"cannot write {path}: the disk (or your quota) is full; free some space or choose another folder"
+    if error.errno == errno.EISDIR:
+        return f"cannot write {path}: it is a folder; the name of a file is needed"
     return f"cannot write {path}: {error.strerror or error}; a writable folder is needed"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .correlation import check_correlation
 from .errors import InputError
 from .psf import PSF
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAP_NAMES = ("brightness", "velocity", "dispersion", "ml")
 KINEMATIC = ("velocity", "dispersion")
@@ -20,10 +24,13 @@ MAP_UNITS = {"brightness": "dex(Lsun kpc-2)", "velocity": "km/s", "dispersion": 
 
 
 class Maps(NamedTuple):
-    """Four maps, each (n, n), row = y and column = x, both ascending.
+    """Four maps, row = y and column = x, both ascending. Also anything else that comes once per map: errors, masks.
 
-    brightness is log10 of L_sun/kpc^2, velocity and dispersion are in km/s, ml is in M_sun/L_sun. Also used for
-    anything else that comes once per map (errors, masks, residuals).
+    Attributes:
+        brightness: (n, n) log10 of L_sun/kpc^2.
+        velocity: (n, n) km/s, of the light along the line of sight; positive where it recedes.
+        dispersion: (n, n) km/s, root of the second central moment.
+        ml: (n, n) M_sun/L_sun, mass over light.
     """
 
     brightness: Any
@@ -37,7 +44,7 @@ TYPICAL_NOISE = Maps(0.02, 5.0, 5.0, 0.1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Observation:
+class Observation(Shown):
     """Four maps of one galaxy on a square canvas, padded with masked pixels.
 
     Attributes:
@@ -58,8 +65,9 @@ class Observation:
         sky: (right ascension, declination) of the origin in degree, or None. East is to the left (x falls towards
             east), north is up.
         notes: sentences about the data that a reader of the results should see (quality flags, dropped bins).
-        truth: name -> value of the parameters that made a mock, empty for real data.
-        photometry: what the survey says, for comparison only (for instance "reff_arcsec", "pa_deg", "ellipticity").
+        truth: name -> value of the parameters that made a mock, in the units of the model; empty for real data.
+        photometry: what the survey says, for comparison only, units in the names (for instance "reff_arcsec", "pa_deg",
+            "ellipticity").
     """
 
     name: str
@@ -116,8 +124,12 @@ class Observation:
         """Names of the maps that hold at least one good pixel."""
         return tuple(name for name, good in zip(MAP_NAMES, self.good, strict=True) if np.any(good))
 
+    def plot(self) -> Figure:
+        """Every available map with its errors; north up, east left, masked pixels grey."""
+        return self._draw()
+
     def labels(self, name: str) -> np.ndarray:
-        """(n, n) int: the datum of a map that each pixel belongs to, -1 for none; pixels of a bin share one."""
+        """(n, n) int labels: the datum of the map `name` that each pixel belongs to, -1 for none; a bin shares one."""
         good = getattr(self.good, name)
         own = np.arange(good.size).reshape(good.shape)
         return np.where(good, own if self.bins is None or name not in KINEMATIC else self.bins, -1)

@@ -33,10 +33,10 @@ class Parameter:
         label: its symbol for figures, in matplotlib's mathtext.
         description: what it is, in a few words.
         prior: NumPyro distribution with a scalar event and an inverse cumulative distribution function (`icdf`).
-        value: the fixed value.
+        value: the fixed value, in `unit`.
         tied: name of the parameter whose value is used.
         periodic: whether it is an angle [rad], the same after a whole turn.
-        limits: what the model is made for; no prior and no value may lie beyond.
+        limits: what the model is made for, in `unit`; no prior and no value may lie beyond.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Parameter:
                 )
 
     def check(self, value: float) -> None:
-        """Raises InputError if a value is outside the limits."""
+        """Raises InputError if `value`, in the parameter's unit, is outside the limits."""
         if not self._allows(value):
             raise InputError(f"{self.name} = {value:g}; {self._allowed} is allowed")
 
@@ -128,6 +128,13 @@ class Parameters:
 
     Behaves as a read-only mapping from name to `Parameter`. Two sets with the same content are equal and hash equally,
     so that programs compiled for one serve the other.
+
+    Attributes:
+        items: each with a name of its own.
+        orders: restrictions of the prior.
+
+    Raises:
+        InputError: a name that comes twice, or a tie to a parameter that is tied itself or not there.
     """
 
     items: tuple[Parameter, ...]
@@ -189,7 +196,9 @@ class Parameters:
     def replace(
         self, name: str, *, prior: dist.Distribution | None = None, value: float | None = None, tied: str | None = None
     ) -> Parameters:
-        """A copy in which `name` is free with another prior, fixed at a value, or tied to another parameter.
+        """A copy in which `name` is free with another `prior`, fixed at a `value`, or `tied` to another parameter.
+
+        Numbers are in the parameter's unit.
 
         Raises:
             InputError: unknown name, or not exactly one of the three is given.
@@ -216,7 +225,7 @@ class Parameters:
         return values
 
     def flatten(self, values: Mapping[str, float]) -> np.ndarray:
-        """(ndim,) float64 vector of the free parameters, from a mapping that holds at least them.
+        """(ndim,) float64 vector of the free parameters, from `values` in the units of the model that hold them all.
 
         Raises:
             InputError: a free parameter is missing or not a finite number.

@@ -50,7 +50,11 @@ class MoffatPSF:
 
 @dataclasses.dataclass(frozen=True)
 class ImagePSF:
-    """A kernel given as an image on the pixels of the maps, odd along both sides, centred; rows of floats."""
+    """A kernel given as an image on the pixels of the maps.
+
+    Attributes:
+        image: (m, m) rows of floats, m odd, the centre in the middle; pure numbers of any sum, which is made 1.
+    """
 
     image: tuple[tuple[float, ...], ...]
 

@@ -157,6 +157,11 @@ class TestRefusals:
         assert_refused(run("fit", "--out", "taken"), "taken holds another run (of M31)", tmp_path, ["taken"])
         assert list((tmp_path / "taken").iterdir()) == [mark]
 
+    def test_emulator_folder_without_one(self, run, tmp_path):
+        (tmp_path / "network").mkdir()
+        result = run("fit", "--emulator", "./network")
+        assert_refused(result, "holds no emulator: it has no card.json", tmp_path, ["network"])
+
     def test_folder_of_something_else(self, run, tmp_path):
         (tmp_path / "thesis").mkdir()
         (tmp_path / "thesis" / "chapter1.tex").write_text("")
@@ -220,6 +225,10 @@ class TestMock:
         assert a.truth["inclination"] != c.truth["inclination"]
         prior = Prior(default_parameters())
         assert np.isfinite(prior.log_density(jax.numpy.asarray(default_parameters().flatten(a.truth))))
+
+    def test_folder_where_a_file_is_needed(self, run, tmp_path):
+        (tmp_path / "taken").mkdir()
+        assert_refused(run(*self.SMALL, "--out", "taken"), "it is a folder; the name of a file", tmp_path, ["taken"])
 
     def test_json_is_the_last_line(self, run):
         result = run(*self.SMALL, "--out", "galaxy.fits", "--json")

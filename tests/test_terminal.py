@@ -1,11 +1,17 @@
 """What is shown while a run goes on, where there is a terminal and where there is none."""
 
 import io
+import os
+import shlex
+import signal
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from galfit_sr import terminal
+from galfit_sr.cli.command import hanging_up_interrupts
 from galfit_sr.terminal import ProgressDisplay, format_seconds
 
 
@@ -58,3 +64,31 @@ def test_a_bar_on_a_terminal():
     assert "first answer" in shown
     assert "900 calls" in shown
     assert "\x1b[" in shown
+
+
+def test_a_closed_terminal_interrupts_as_ctrl_c_does():
+    with pytest.raises(KeyboardInterrupt), hanging_up_interrupts():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_nohup_is_respected():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with hanging_up_interrupts():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
+    code = "from galfit_sr.cli import main; main()"
+    for arguments in ("--help", "--version"):
+        process = subprocess.Popen(
+            f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {arguments} | true",
+            shell=True,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        _, err = process.communicate(timeout=60)
+        assert err == ""

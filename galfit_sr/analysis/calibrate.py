@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import InputError
 from ..files import write_bytes, write_text
@@ -27,10 +26,10 @@ from ..parameters import Parameters, default_parameters
 from ..processes import in_processes
 from ..progress import Progress
 from .calibration_figure import calibration_figure
-from .calibration_text import calibration_text
+from .calibration_text import calibration_html, calibration_text
 from .controls import CONTROLS
 from .kept_folder import claim, read_json
-from .rendering import json_text, plain, png
+from .rendering import Figure, json_text, plain, png
 from .trials import Setup, trial
 
 FEWEST = 2
@@ -60,11 +59,14 @@ class Calibration:
 
     @property
     def ranks(self) -> np.ndarray:
-        """(mocks, ndim) between 0 and 1."""
+        """(mocks, ndim) share of each posterior below the truth, from 0 to 1."""
         return _ranks(self.setup, self.trials)
 
     def __str__(self) -> str:
         return calibration_text(self.summary())
+
+    def _repr_html_(self) -> str:
+        return calibration_html(self.summary())
 
     def summary(self) -> dict[str, Any]:
         """Everything but the single mocks and figures, in plain mappings, lists, numbers, texts and None.

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 from ..inference.calibration import LEVELS, Judgement, Row, ecdf_band
 from ..parameters import Parameter
 from .plots import POSTERIOR_COLOUR, PRIOR_COLOUR, TRUTH_COLOUR
+from .rendering import Figure
 
 COLUMNS = 6
 BAND = 0.99

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from rich.console import Group
@@ -10,8 +11,13 @@ from rich.table import Table
 
 from ..inference.calibration import SIGNIFICANCE
 from .rendering import text
+from .report_page import table_html
 
 _WIDTH = 120
+_LEGEND = (
+    "offset, scatter: mean and rms of the truths' normal scores, 0 and 1 if posteriors are right; p: corrected for"
+    f" the number of tests; ±: expected scatter; *: beyond chance at {100 * SIGNIFICANCE:g} %."
+)
 
 
 def calibration_text(summary: Mapping[str, Any]) -> str:
@@ -20,27 +26,39 @@ def calibration_text(summary: Mapping[str, Any]) -> str:
     Args:
         summary: of a `Calibration`.
     """
+    heads, rows, pooled = _table(summary)
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*pooled)
+    return text(Group(table, "", _LEGEND, "", *_fits(summary), "", verdict(summary)), _WIDTH)
+
+
+def calibration_html(summary: Mapping[str, Any]) -> str:
+    """The same for a notebook, the verdict first.
+
+    Args:
+        summary: of a `Calibration`.
+    """
+    heads, rows, pooled = _table(summary)
+    table = table_html(heads, [[escape(cell) for cell in row] for row in (*rows, pooled)])
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (*verdict(summary).splitlines(), *_fits(summary)))
+    return f"<div>{lines}{table}<p><small>{escape(_LEGEND)}</small></p></div>"
+
+
+def _table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Headings, one row per parameter, and the row of all parameters together."""
     levels = list(summary["pooled"])
-    headings = [f"{100 * float(level):.0f} % holds" for level in levels]
-    table = Table("parameter", "offset", "KS distance", "p", "scatter", "p", *headings)
+    heads = ["parameter", "offset", "KS distance", "p", "scatter", "p"]
+    heads += [f"{100 * float(level):.0f} % holds" for level in levels]
+    rows = []
     for name, row in summary["parameters"].items():
         uniformity, scatter = row["uniformity"], row["scatter"]
-        table.add_row(
-            name,
-            f"{row['offset']:+.2f}",
-            f"{uniformity['value']:.3f}",
-            _p(uniformity),
-            f"{scatter['value']:.2f}",
-            _p(scatter),
-            *(_coverage(row["coverage"][level]) for level in levels),
-        )
-    table.add_section()
-    table.add_row("all together", *[""] * 5, *(_coverage(summary["pooled"][level]) for level in levels))
-    legend = (
-        "offset, scatter: mean and rms of the truths' normal scores, 0 and 1 if posteriors are right; p: corrected for"
-        f" the number of tests; ±: expected scatter; *: beyond chance at {100 * SIGNIFICANCE:g} %."
-    )
-    return text(Group(table, "", legend, "", *_fits(summary), "", verdict(summary)), _WIDTH)
+        cells = [name, f"{row['offset']:+.2f}", f"{uniformity['value']:.3f}", _p(uniformity)]
+        cells += [f"{scatter['value']:.2f}", _p(scatter)]
+        rows.append(cells + [_coverage(row["coverage"][level]) for level in levels])
+    return heads, rows, ["all together", *[""] * 5, *(_coverage(summary["pooled"][level]) for level in levels)]
 
 
 def verdict(summary: Mapping[str, Any]) -> str:

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import InputError
 from ..inference.results import Posterior
 from ..maps import MAP_NAMES, Maps, Observation
 from .comparison_figures import comparison_figures, corner_overlay, rms
+from .comparison_page import comparison_tables
 from .comparison_text import comparison_text
 from .contrast import Contrast, Fit, contrast
 from .display import setting
 from .emulator_error import EmulatorError, emulator_error
-from .rendering import plain
+from .rendering import Figure, plain
 
 LEAST_SAMPLES = 10
 """Effective samples below which a width, and with it every measure, is not known to a quarter."""
@@ -44,6 +44,9 @@ class Comparison:
 
     def __str__(self) -> str:
         return comparison_text(self.summary())
+
+    def _repr_html_(self) -> str:
+        return comparison_tables(self.summary())
 
     def summary(self) -> dict[str, Any]:
         """Everything but figures, in plain mappings, lists, numbers, texts and None, as JSON can hold them.

@@ -7,7 +7,6 @@ from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..maps import MAP_NAMES, Maps, Observation
 from .contrast import Contrast, Fit
@@ -15,6 +14,7 @@ from .display import MAP_TITLES, Column, all_columns, key_columns, on_branch, pa
 from .emulator_error import EmulatorError, in_errors
 from .map_figure import RESIDUAL_LIMIT, RESIDUAL_MAP, corner_text, draw_compass, draw_map, frame_of, residuals
 from .plots import POSTERIOR_COLOUR, Layer, overlaid_corner_figure
+from .rendering import Figure
 
 COLOURS = (POSTERIOR_COLOUR, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 """Of the runs, distinct for the colour-blind, and none that of the truth."""

@@ -36,7 +36,9 @@ def compare_runs(folders: Sequence[Path], progress: Progress) -> Comparison:
         InputError: fewer than two runs, one that is not finished, the same twice, or runs of different data.
     """
     if len(folders) < 2:
-        raise InputError(f"{len(folders)} run to compare; at least two run folders are needed")
+        raise InputError(
+            f"{len(folders)} run{'' if len(folders) == 1 else 's'} to compare; at least two run folders are needed"
+        )
     places = [folder.resolve() for folder in folders]
     twice = [str(folder) for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]
     if twice:

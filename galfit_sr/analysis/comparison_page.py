@@ -51,7 +51,6 @@ def comparison_html(summary: Mapping[str, Any], figures: Mapping[str, bytes]) ->
     """
     name, reference = summary["galaxy"] or "a galaxy", summary["reference"]
     shown = {key: figure_html(*CAPTIONS[key], figures[key], wide=key in _WIDE) for key in CAPTIONS if key in figures}
-    heads, rows = runs_table(summary)
     return page_html(
         f"{name}: galfit_sr comparison",
         name,
@@ -59,9 +58,7 @@ def comparison_html(summary: Mapping[str, Any], figures: Mapping[str, bytes]) ->
         f" {summary['data_fingerprint'][:16]}",
         (
             _warnings(summary),
-            "<h2>The runs</h2>",
-            table_html([escape(head) for head in heads], [[_typeset(cell) for cell in row] for row in rows]),
-            f"<p><small>×: relative to {escape(reference)}.</small></p>",
+            _runs(summary),
             shown.get("shifts", ""),
             *(_contrast(summary, label) for label in summary["contrasts"]),
             _reading(reference),
@@ -70,6 +67,22 @@ def comparison_html(summary: Mapping[str, Any], figures: Mapping[str, bytes]) ->
             shown.get("corner", ""),
         ),
     )
+
+
+def comparison_tables(summary: Mapping[str, Any]) -> str:
+    """The tables of the page alone, for a notebook.
+
+    Args:
+        summary: of a `Comparison`.
+    """
+    parts = [_warnings(summary), _runs(summary), *(_contrast(summary, label) for label in summary["contrasts"])]
+    return f"<div>{''.join(parts)}{_reading(summary['reference'])}{_emulator_table(summary)}</div>"
+
+
+def _runs(summary: Mapping[str, Any]) -> str:
+    heads, rows = runs_table(summary)
+    table = table_html([escape(head) for head in heads], [[_typeset(cell) for cell in row] for row in rows])
+    return f"<h2>The runs</h2>{table}<p><small>×: relative to {escape(summary['reference'])}.</small></p>"
 
 
 def _warnings(summary: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ MAP_SYMBOLS = {
     "ml": r"$M/L$ [$\mathrm{M_\odot/L_\odot}$]",
 }
 
+ERROR_UNITS = {"brightness": "dex", "velocity": "km/s", "dispersion": "km/s", "ml": r"$\mathrm{M_\odot/L_\odot}$"}
+
 
 class Column(NamedTuple):
     """Samples of one quantity as they are drawn.
@@ -187,4 +189,6 @@ def setting(value: Any) -> str:
     """A setting of a sampler or likelihood: a number, text, truth value, None, or a mapping of numbers."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {setting(own)}" for name, own in value.items())
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Circle
@@ -18,7 +17,8 @@ from matplotlib.patheffects import withStroke
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.scene import kpc_per_arcsec
 from ..psf import PSF, ImagePSF
-from .display import MAP_SYMBOLS, MAP_TITLES
+from .display import ERROR_UNITS, MAP_SYMBOLS, MAP_TITLES
+from .rendering import Figure
 
 COLOUR_MAPS = {"brightness": "magma", "velocity": "RdBu_r", "dispersion": "viridis", "ml": "cividis"}
 """Perceptually uniform, and diverging about zero for velocities (red recedes)."""
@@ -105,6 +105,38 @@ def maps_figure(observation: Observation, posterior: Answer) -> Figure:
         axis.set_title(title, fontsize=11)
     for axis in axes[-1]:
         axis.set_xlabel(r"$\Delta\alpha\,\cos\delta$ [arcsec]", fontsize=9)
+    draw_compass(axes[0, 0])
+    return figure
+
+
+def observation_figure(observation: Observation) -> Figure:
+    """One column per available map: the data above, their errors below.
+
+    Pixels without data are grey. North is up and east to the left; the circle is the FWHM of the PSF.
+    """
+    names = observation.available
+    frame = frame_of(observation)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(2.9 * len(names) + 0.5, 6.2), layout=layout)
+    axes = figure.subplots(2, len(names), sharex=True, sharey=True, squeeze=False)
+    for column, name in zip(axes.T, names, strict=True):
+        index = MAP_NAMES.index(name)
+        good = observation.good[index]
+        planes = [np.where(good, plane[index], np.nan) for plane in (observation.values, observation.errors)]
+        limits = [colour_limits(name, planes[0]), (0.0, float(np.nanpercentile(planes[1], 99)))]
+        labels = (MAP_SYMBOLS[name], f"error [{ERROR_UNITS[name]}]")
+        for axis, plane, (low, high), colours, label in zip(
+            column, planes, limits, (COLOUR_MAPS[name], "cividis"), labels, strict=True
+        ):
+            drawn = draw_map(axis, plane, frame, colours, low, high)
+            bar = figure.colorbar(drawn, ax=axis, location="bottom", pad=0.01, aspect=20, shrink=0.88, extend="both")
+            bar.set_label(label, fontsize=9)
+            bar.ax.tick_params(labelsize=8)
+        column[0].set_title(MAP_TITLES[name], fontsize=11)
+        _beam(column[0], observation.psf_kinematics if name in KINEMATIC else observation.psf_photometry, observation)
+        column[1].set_xlabel(r"$\Delta\alpha\,\cos\delta$ [arcsec]", fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(r"$\Delta\delta$ [arcsec]", fontsize=9)
     draw_compass(axes[0, 0])
     return figure
 

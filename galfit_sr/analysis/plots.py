@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 
 from ..inference.results import Posterior
 from ..inference.statistics import effective_sample_size, quantiles
 from .display import Column, digits
+from .rendering import Figure
 
 POSTERIOR_COLOUR = "#0072B2"
 TRUTH_COLOUR = "#D55E00"
@@ -209,7 +209,8 @@ def _marginal(axis: Axes, column: Column, weights: np.ndarray, prior: np.ndarray
     axis.set_xlim(low, high)
     axis.set_ylim(bottom=0)
     axis.set_yticks([])
-    axis.locator_params(axis="x", nbins=4)
+    # Away from the ends, where numbers of neighbouring panels would meet.
+    axis.set_xticks(_inner_ticks(low, high))
     axis.tick_params(labelsize=8)
     axis.set_xlabel(column.label, fontsize=9)
 
@@ -227,7 +228,8 @@ def trace_figure(posterior: Posterior) -> Figure | None:
     order = np.argsort(-posterior.log_volume)
     compression = -posterior.log_volume[order]
     likelihood = posterior.log_likelihood[order]
-    above.plot(compression, likelihood, color=POSTERIOR_COLOUR, linewidth=1.3)
+    # Points, since the likelihood itself does not rise from step to step where the prior is re-partitioned.
+    above.plot(compression, likelihood, ".", color=POSTERIOR_COLOUR, markersize=2, alpha=0.5, markeredgewidth=0)
     # The first points lie arbitrarily deep and would flatten the rest.
     bottom, top = np.percentile(likelihood, 20), likelihood.max()
     above.set_ylim(bottom - 0.1 * (top - bottom), top + 0.1 * (top - bottom))

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from astropy import units
 from astropy.table import Table
-from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from ..inference.results import Posterior
@@ -20,6 +19,7 @@ from ..model.galaxy import GalaxyModel
 from ..model.scene import Scene, kpc_per_arcsec, make_scene
 from ..parameters import COMPONENT_NAMES, Parameters
 from .display import COMPONENT_TITLES
+from .rendering import Figure
 
 KINDS = {"surface_brightness": "Lsun / kpc2", "circular_velocity": "km / s"}
 LEVELS = (0.16, 0.5, 0.84)

@@ -8,9 +8,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
-from matplotlib.figure import Figure
 from rich.console import Console, RenderableType
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that notebooks show, whether or not pyplot, which tells them how, is loaded."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self, 120)
 
 
 def plain(value: Any) -> Any:
@@ -38,7 +45,7 @@ def text(content: RenderableType, width: int) -> str:
     return stream.getvalue().rstrip("\n")
 
 
-def png(figure: Figure, dpi: int) -> bytes:
+def png(figure: matplotlib.figure.Figure, dpi: int) -> bytes:
     """The figure as an image."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)

@@ -45,8 +45,9 @@ CAPTIONS = {
     "corner": ("All pairs of parameters", "As above, for every parameter. Scroll to see all of it."),
     "trace": (
         "The course of the sampling",
-        "Likelihood, and where the posterior lies, against the compression of the prior. A run that ended too early has"
-        " its posterior cut off at the right.",
+        "Likelihood of every sample, and where the posterior lies, against the compression of the prior (where it is"
+        " re-partitioned around a first answer, of that one, and likelihoods then scatter). A run that ended too early"
+        " has its posterior cut off at the right.",
     ),
 }
 _WIDE = ("corner",)

@@ -38,7 +38,8 @@ figure { margin: 0; }
 .box { overflow-x: auto; max-width: 100%; }
 img.fit { display: block; width: 100%; height: auto; }
 img.wide { display: block; width: 100%; min-width: 2100px; height: auto; }
-@media (max-width: 700px) { img.fit { min-width: 640px; } main { padding: 16px 14px 48px; } }
+@media (max-width: 700px) { img.fit { min-width: 640px; }
+  figcaption::after { content: " Move it sideways to see all of it."; } main { padding: 16px 14px 48px; } }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaed; text-align: left; vertical-align: middle;
   white-space: nowrap; }

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import InputError
 from ..files import write_bytes, write_failure, write_text
@@ -39,7 +38,7 @@ from .map_figure import maps_figure
 from .maps_file import maps_bytes
 from .plots import corner_figure, marginals_figure, trace_figure
 from .profiles import Profiles, from_ecsv, profile_bands, profiles_figure, to_ecsv
-from .rendering import json_text, plain, png
+from .rendering import Figure, json_text, plain, png
 from .report import report_html
 
 FIRST_ANSWER = "first_answer.json"

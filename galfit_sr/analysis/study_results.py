@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from ..inference.correction import khat_in_words
 from .comparison_figures import COLOURS
-from .rendering import text
+from .rendering import Figure, text
 
 
 def study_text(found: Mapping[str, Any]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -36,7 +38,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), hanging_up_interrupts():
                 warnings.showwarning = _tell
                 function(*args, **kwargs)
         except InputError as error:
@@ -50,6 +52,20 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     app.command()(guarded)
     return guarded
+
+
+@contextlib.contextmanager
+def hanging_up_interrupts() -> Iterator[None]:
+    """A terminal that is closed ends a command as Ctrl-C does, with what is complete kept, unless `nohup` forbids."""
+    own = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
+    if not own or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -6,22 +6,26 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..maps import MAP_NAMES, Observation
 from ..psf import GaussianPSF
+from ..shown import Shown
 from ..toml import check_keys, from_table, to_table
 from .recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PSF_TOLERANCE = 0.01
 """Relative difference of a Gaussian PSF's FWHM that is let pass; the centre's brightness then changes by 0.005 dex."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Card:
+class Card(Shown):
     """What a reader, and the code, must know of an emulator before using it.
 
     Attributes:
@@ -34,7 +38,7 @@ class Card:
         fwhm: `photometry` and `kinematics` -> least and greatest FWHM [arcsec] of the Gaussian point spread functions
             that it serves, where that is not the recipe's alone.
         ranges: scale-free quantity (see `scale_free.CONTEXT`) -> least and greatest value in training; empty for an
-            emulator that learnt nothing.
+            emulator that learnt nothing. All of them are pure numbers.
         training: how it was trained: epochs, galaxies, seconds, device, seed.
         held_out: its errors on galaxies that it had not seen (see `measures`).
         known_failures: sentences.
@@ -62,7 +66,14 @@ class Card:
             )
 
     def check(self, observation: Observation) -> None:
-        """Raises InputError if the emulator was made for other pixels or point spread functions than the data's."""
+        """Whether the emulator is for these data.
+
+        Args:
+            observation: the data.
+
+        Raises:
+            InputError: it was made for other pixels or point spread functions.
+        """
         canvas = self.recipe.high
         for what, own, given in (
             ("pixels along a side", canvas.size, observation.size),
@@ -81,6 +92,10 @@ class Card:
                     f"emulator {self.name} was made for {needed} in its {kind}; {observation.name} has {given}. Fit it"
                     " at full resolution, or with an emulator for this PSF (`galfit-sr emulators`, `galfit-sr train`)"
                 )
+
+    def plot(self) -> Figure:
+        """Errors on held-out galaxies against a typical noise, and how well they are known, by map."""
+        return self._draw()
 
     def purpose(self) -> str:
         """The data and galaxies that the emulator was made for, in a phrase."""
@@ -104,7 +119,7 @@ class Card:
         """Sentences about quantities of a posterior that lie outside the training ranges.
 
         Args:
-            contexts: (n, c) equally weighted draws of the scale-free quantities.
+            contexts: (n, c) equally weighted draws of the scale-free quantities, pure numbers.
             names: of the columns.
         """
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,11 @@ from ..maps import Maps, Observation
 from ..model.component import Values
 from ..model.galaxy import GalaxyModel, Prediction
 from ..model.scene import Scene, make_scene
+from ..shown import Shown
 from .card import Card
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Inputs(NamedTuple):
@@ -35,8 +39,8 @@ class Estimate(NamedTuple):
     """What an emulator gives for one galaxy.
 
     Attributes:
-        maps: at high resolution, in the units of its input.
-        error: one standard deviation of the maps' error, same shape and units.
+        maps: at high resolution, (N, N) each, in the units of its input.
+        error: one standard deviation of the maps' error, (N, N) each, in the same units.
     """
 
     maps: Maps
@@ -44,7 +48,7 @@ class Estimate(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Emulator:
+class Emulator(Shown):
     """A function from low-resolution to high-resolution maps, its weights, and the card that says what it is for.
 
     Attributes:
@@ -59,6 +63,10 @@ class Emulator:
     card: Card
     function: Callable[[Any, Inputs], Estimate]
     weights: Any
+
+    def plot(self) -> Figure:
+        """Errors on held-out galaxies against a typical noise, and how well they are known, by map."""
+        return self._draw()
 
 
 class EmulatedScene(NamedTuple):

@@ -67,11 +67,11 @@ class Recipe:
         return GalaxyModel(canvas=self.high, fidelity=self.fidelity)
 
     def low_scene(self, redshift: float) -> Scene:
-        """Scene of the low resolution: no PSF."""
+        """Scene of the low resolution at a `redshift`: no PSF."""
         return make_scene(self.low, redshift)
 
     def high_scene(self, redshift: float) -> Scene:
-        """Scene of the high resolution."""
+        """Scene of the high resolution at a `redshift`."""
         return make_scene(self.high, redshift, self.psf_photometry, self.psf_kinematics, fidelity=self.fidelity)
 
     def table(self) -> dict[str, Any]:

@@ -29,6 +29,9 @@ def installed() -> Mapping[str, EntryPoint]:
 def find_emulator(emulator: str | Emulator) -> Emulator:
     """The emulator of a name, or of a folder that `galfit-sr train` wrote; an `Emulator` is given back as it is.
 
+    Args:
+        emulator: one of the three.
+
     Raises:
         InputError: no such emulator (the nearest is named), or one that cannot be loaded.
     """
@@ -41,6 +44,10 @@ def find_emulator(emulator: str | Emulator) -> Emulator:
         return _load(known[emulator])
     if (Path(emulator) / CARD).is_file():
         return _load_folder(Path(emulator))
+    if Path(emulator).is_dir():
+        raise InputError(
+            f"{emulator} holds no emulator: it has no {CARD}; a folder that `galfit-sr train` wrote is needed"
+        )
     raise InputError(unknown_name(emulator, list(known), "emulator"))
 
 

@@ -72,6 +72,8 @@ class TrainingFolder:
                 raise InputError(f"{folder} holds no training to resume; name its folder, or leave out --resume")
             if (folder / CARD).is_file():
                 raise InputError(f"{folder} holds a network already; choose another folder, or replace it: --overwrite")
+            if folder.is_dir() and any(folder.iterdir()):
+                raise InputError(f"{folder} holds files that are no network's; an empty or new folder is needed")
             return
         try:
             other = json.loads(held.read_text(encoding="utf-8"))

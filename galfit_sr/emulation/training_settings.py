@@ -28,7 +28,7 @@ class Training:
         epochs: at most.
         batch: galaxies per step.
         loss: `l1` or `noise`, see `learning.Descent`.
-        learning_rate, beta1, beta2: of Adam.
+        learning_rate, beta1, beta2: of Adam (Kingma & Ba 2015, arXiv:1412.6980), pure numbers.
         patience: epochs without progress after which the learning rate is multiplied by `factor`.
         factor: between 0 and 1.
         stop_after: epochs without progress after which training ends.

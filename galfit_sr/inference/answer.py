@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,21 +13,25 @@ import numpy as np
 
 from ..maps import MAP_NAMES, Maps
 from ..progress import Progress
+from ..shown import Shown
 from .diagnosis import unfit
 from .maximum import Mode, find_modes
 from .problem import Problem, on_canvas, predict
 from .residuals import patterns
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FirstAnswer:
+class FirstAnswer(Shown):
     """Maximum a posteriori with Laplace's errors: an answer in seconds, before any sampling.
 
     Attributes:
         problem: what was fitted.
         modes: of the posterior, the best first.
-        values: (ndim,) float64, parameters of the best mode.
-        errors: (ndim,) float64, standard deviations by Laplace's approximation.
+        values: (ndim,) float64, free parameters of the best mode, in the units of the model.
+        errors: (ndim,) float64, standard deviations by Laplace's approximation, in the same units.
         reduced_chi2: per available map.
         maps, binned_maps: the model, see `Posterior`.
         warnings: sentences; says early if the model does not describe the data.
@@ -44,6 +49,10 @@ class FirstAnswer:
     warnings: tuple[str, ...]
     calls: int
     seconds: float
+
+    def plot(self) -> Figure:
+        """Data, model and residuals in standard deviations of every map; north up, east left."""
+        return self._draw()
 
     def best_values(self) -> dict[str, float]:
         """Name -> value of every parameter of the model, fixed and tied ones included."""

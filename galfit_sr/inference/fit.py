@@ -43,7 +43,15 @@ SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 def parameters_for(
     observation: Observation, components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")
 ) -> Parameters:
-    """The default parameters of a model, and with them a free systemic velocity unless the observation is a mock."""
+    """The default parameters of a model, and with them a free systemic velocity unless the observation is a mock.
+
+    Args:
+        observation: the data.
+        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous.
+
+    Raises:
+        InputError: an unknown component, or no luminous one.
+    """
     parameters = default_parameters(components)
     if observation.truth:
         return parameters.replace("systemic_velocity", value=float(observation.truth.get("systemic_velocity", 0.0)))

@@ -26,7 +26,7 @@ class LikelihoodSettings:
     Attributes:
         kind: `gaussian`, or `student-t` for maps with outliers.
         degrees_of_freedom: of Student's t; 1 (Cauchy) forgives most, large values tend to the Gaussian.
-        weights: factor on each map's log-likelihood; 0 leaves a map out.
+        weights: one number per map, a factor on its log-likelihood; 0 leaves a map out.
         correlation: FWHM [arcsec] of the Gaussian that smoothed the noise, 0 for independent errors; None for what the
             observation says (`Observation.correlation`; for MaNGA's cubes it is not 0). Each map's
             log-likelihood is divided by the variance of its mean over that of independent data (`inflation`): it then
@@ -54,7 +54,7 @@ class LikelihoodSettings:
             check_correlation(self.correlation)
 
     def correlation_of(self, observation: Observation) -> float:
-        """The correlation of the noise that is assumed for an observation, FWHM [arcsec]."""
+        """The correlation of the noise that is assumed for an `observation`, FWHM [arcsec]."""
         return observation.correlation if self.correlation is None else self.correlation
 
 

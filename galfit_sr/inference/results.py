@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import write_bytes
-from ..maps import Maps
+from ..maps import Maps, Observation
 from ..parameters import Parameters
+from ..shown import Shown
 from . import arviz_io
 from .statistics import describe, effective_sample_size, equal_weight_rows
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Shown):
     """Weighted samples of the free parameters, and where they came from.
 
     Attributes:
@@ -33,10 +37,10 @@ class Posterior:
         sampler_settings: what it was run with; numbers, texts, booleans, None, and lists and mappings of them.
         seed: of the random numbers.
         converged: False if a limit on time or calls ended the run, or a sampler's own test failed.
-        reduced_chi2: per available map, at `best`, every bin counted once.
-        best: (ndim,) the sample of highest posterior density.
+        reduced_chi2: per available map, at `best`, every bin counted once; about 1 for a model that fits.
+        best: (ndim,) the sample of highest posterior density, in the units of the model.
         maps: the model at `best`, (n, n) float64 each, on every pixel.
-        binned_maps: the same as the data see it: kinematics averaged in bins, NaN where there are no data.
+        binned_maps: (n, n) float64 each, as the data see it: kinematics averaged in bins, NaN where there are no data.
         data_fingerprint: `Observation.fingerprint` of what was fitted.
         version: of galfit_sr.
         log_evidence, log_evidence_error: natural logarithm and its standard deviation; None for samplers without.
@@ -46,7 +50,7 @@ class Posterior:
         correction: how the samples drawn with the emulator were made those of the full-resolution model (the fields of
             `correction.Correction`); None if they were not.
         warnings: sentences that a reader should see before the numbers.
-        truth: name -> value where known (mocks).
+        truth: name -> value where known (mocks), in the units of the model.
         timings: stage -> seconds, for instance {"compile": 9.1, "first answer": 3.2, "sampling": 80.0}.
         galaxy: its name.
         chains: how many chains of equal length follow each other in `samples` (Markov chains; 1 for nested sampling).
@@ -130,7 +134,7 @@ class Posterior:
         return self.emulator if self.is_emulated else f"{self.emulator}, corrected"
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Name -> (n,) values of every parameter of the model, fixed and tied ones included."""
+        """Name -> (n,) values of every parameter, in the units of the model, fixed and tied ones included."""
         return complete(self.parameters, self.samples)
 
     def best_values(self) -> dict[str, float]:
@@ -138,14 +142,18 @@ class Posterior:
         return {name: float(column[0]) for name, column in complete(self.parameters, self.best[None]).items()}
 
     def equal_weight_samples(self, n: int, seed: int) -> np.ndarray:
-        """(n, ndim) samples that all count the same, drawn with replacement in proportion to the weights.
+        """(n, ndim) samples that all count the same, in the units of the model.
 
-        See `statistics.equal_weight_rows`.
+        They are drawn with replacement in proportion to the weights, see `statistics.equal_weight_rows`.
+
+        Args:
+            n: how many.
+            seed: of the draws.
         """
         return self.samples[self.equal_weight_indices(n, seed)]
 
     def equal_weight_indices(self, n: int, seed: int) -> np.ndarray:
-        """(n,) rows of `samples` that `equal_weight_samples` picks."""
+        """(n,) rows of `samples` that `equal_weight_samples` picks with the same `n` and `seed`."""
         return equal_weight_rows(self.weights, n, seed)
 
     def summary(self) -> dict[str, dict[str, Any]]:
@@ -161,6 +169,23 @@ class Posterior:
                 row["truth"] = float(self.truth[parameter.name])
             table[parameter.name] = row
         return table
+
+    def plot(self, observation: Observation | None = None) -> Figure:
+        """Marginals of the key quantities, with the truth where known; or, with the data, the maps.
+
+        Args:
+            observation: what was fitted. Data, model at `best`, and residuals in standard deviations are then drawn,
+                north up, east left.
+
+        Raises:
+            InputError: the posterior is of other data.
+        """
+        return self._draw() if observation is None else self._draw(observation)
+
+    def check_data(self, observation: Observation) -> None:
+        """Raises InputError if the posterior was not fitted to this `observation`."""
+        if observation.fingerprint() != self.data_fingerprint:
+            raise InputError(f"the observation ({observation.name}) is not what the posterior was fitted to")
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -178,6 +203,9 @@ class Posterior:
     def save(self, path: str | Path) -> None:
         """Write a netCDF file that ArviZ opens and `load` restores exactly.
 
+        Args:
+            path: of the file; one of that name is replaced.
+
         Raises:
             InputError: the file cannot be written, or a prior cannot be stored.
         """
@@ -186,6 +214,9 @@ class Posterior:
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
         """The posterior that `save` wrote.
+
+        Args:
+            path: of the file.
 
         Raises:
             InputError: no such file, or not one that `save` wrote.

@@ -118,7 +118,7 @@ class GalaxyModel:
         return Prediction(maps, None)
 
     def planes(self, values: Values, scene: Scene) -> Planes:
-        """The light-weighted moments behind the maps."""
+        """The light-weighted moments behind the maps; arguments `values` and `scene` as for the maps themselves."""
         grid = source_grid(self.canvas, self.fidelity, scene.photometry is not None)
         kpc = scene.kpc_per_pixel
         centre = scene.origin + jnp.stack([values["x0"], values["y0"]]) / kpc

@@ -11,10 +11,10 @@ from .files import read_observation, stored_observation, write_observation
 from .fits_input import load
 from .manga import EXTENSIONS as SURVEY
 from .manga import manga_observation, read_manga
-from .mock import make_mock, mock_galaxy_path
+from .mock import MOCK_TRUTH, make_mock, mock_galaxy_path
 from .region import Region, apply_region
 
-__all__ = ["make_mock", "mock_galaxy_path", "read", "read_manga", "read_observation", "write_observation"]
+__all__ = ["MOCK_TRUTH", "make_mock", "mock_galaxy_path", "read", "read_manga", "read_observation", "write_observation"]
 
 
 def read(

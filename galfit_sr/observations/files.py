@@ -45,6 +45,9 @@ def read_observation(path: str | os.PathLike[str]) -> Observation:
     Without NAME_MASK, the pixels whose value is not a number are the masked ones. Pixels of a map that is missing hold
     NaN. A bin counts where all of its pixels are good.
 
+    Args:
+        path: of the file, plain or gzipped.
+
     Raises:
         InputError: the file cannot be read, lacks something, contradicts itself, holds numbers that no galaxy has, or
             has no good pixel.
@@ -100,6 +103,10 @@ def write_observation(path: str | os.PathLike[str], observation: Observation) ->
 
     The file appears complete or not at all, and replaces one of the same name. A name that ends in .gz is compressed.
     Notes and the object's name are stored in ASCII, with single blanks.
+
+    Args:
+        path: of the file.
+        observation: what to write.
 
     Raises:
         InputError: it cannot be written there.

@@ -93,7 +93,7 @@ def make_mock(
     have the precision JAX computes in: enable x64 for double precision.
 
     Args:
-        values: name -> value of all parameters of the model.
+        values: name -> value of all parameters of the model, in its units.
         model: what makes the maps; also gives the canvas.
         redshift: of the galaxy.
         noise: factor on all errors.

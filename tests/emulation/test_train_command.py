@@ -80,3 +80,12 @@ def test_bad_input_ends_in_one_sentence(galfit, tmp_path, arguments, sentence):
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_of_something_else_is_refused(galfit, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("")
+    result = galfit("fsrcnn", "--config", "small.toml", "--out", "thesis")
+    assert result.exit_code == 2
+    assert "thesis holds files that are no network's" in result.stderr
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]

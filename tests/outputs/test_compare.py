@@ -179,7 +179,7 @@ def test_emulator_error_matters_between_emulated_fits_only(posterior, other):
     (note,) = gs.compare(
         published, dataclasses.replace(published, likelihood=aware), labels=["published", "aware"]
     ).notes
-    assert "emulator_error True instead of False" in note
+    assert "emulator_error yes instead of no" in note
 
 
 @pytest.mark.parametrize("labels", [("a",), ("a", "a")])

@@ -1,0 +1,35 @@
+"""Notebooks are kept without outputs, speak to the public package only, and are all among the tutorials."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import galfit_sr as gs
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def code(path):
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_stripped(path):
+    left = [i for i, cell in enumerate(code(path)) if cell["outputs"] or cell["execution_count"] is not None]
+    assert left == [], "run `jupyter nbconvert --clear-output --inplace` on it"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_only_public_names_are_used(path):
+    text = "\n".join("".join(cell["source"]) for cell in code(path))
+    assert "galfit_sr." not in text, "everything is imported as `gs`"
+    assert set(re.findall(r"\bgs\.(\w+)", text)) <= set(gs.__all__)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_among_the_tutorials(path):
+    assert f"({path.stem}.md)" in (ROOT / "docs" / "tutorials" / "index.md").read_text(encoding="utf-8")
+    assert f"tutorials/{path.stem}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
