@@ -192,6 +192,7 @@ def test_prior_draws_are_finite(dtype, fidelity):
     assert good.all(), dict(zip(NAMES, draws[~good][0].tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64():
     """1e-4 in light, dispersion and mass-to-light ratio, 0.05 km/s in velocity, for galaxies of ordinary speeds."""
     galaxies = [VALUES | {"inclination": i, "thickness_disc2": q} for i in (0.3, 1.2, 1.55) for q in (0.05, 0.3)]
@@ -208,6 +209,7 @@ def test_float32_agrees_with_float64():
         np.testing.assert_allclose(low[2:], high[2:], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_differences():
     """Central differences of fourth order at 84 degrees; nodes move with parameters, and so do these differences."""
     scene = make_scene(SMALL, REDSHIFT, PHOTOMETRIC, KINEMATIC)
