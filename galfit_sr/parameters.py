@@ -242,14 +242,18 @@ class Parameters:
 
 def components_of(parameters: Parameters) -> tuple[str, ...]:
     """The components that the standard ones among `parameters` describe."""
-    return tuple(c for c in COMPONENT_NAMES if any(_OWNER.get(p.name) == c for p in parameters))
+    described = (c for c in COMPONENT_NAMES if any(_OWNER.get(p.name) == c for p in parameters))
+    return tuple(THICK + c if _THICKNESS + c in parameters else c for c in described)
 
 
 def check_values(values: Mapping[str, float]) -> None:
     """Raises InputError if one of the standard parameters has a value for which the model is not made."""
+    edge_on = _all_thick(
+        [c for c in _DISCS if f"log10_{c}_mass" in values], [c for c in _DISCS if _THICKNESS + c in values]
+    )
     for p in _DEFAULTS:
         if p.name in values:
-            p.check(float(values[p.name]))
+            (_TO_EDGE_ON if edge_on and p.name == _TO_EDGE_ON.name else p).check(float(values[p.name]))
 
 
 def farthest_from_default(values: Mapping[str, float]) -> str:
@@ -293,35 +297,54 @@ def _content(argument: object) -> tuple:
 
 
 def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")) -> Parameters:
-    """The standard parameters and priors of a model made of `components` (18 for all four).
+    """The standard parameters and priors of a model made of `components` (18 for bulge, two discs and halo).
 
     Default priors: `design/physics.md`'s box (Rigamonti et al. 2022, MNRAS 513, 6111, table 1, with the inner slope
-    added), and the order R_b, R_d1 < R_d2 that keeps the discs from trading places. The nuisance parameter
-    `systemic_velocity` is there too, fixed at 0 km/s; `JITTER` can be appended.
+    added), and the order R_b, R_d1 < R_d2 that keeps the discs from trading places. A thick disc adds its thickness,
+    and where all discs are thick, inclinations reach 90 degrees. The nuisance parameter `systemic_velocity` is there
+    too, fixed at 0 km/s; `JITTER` can be appended.
 
     Args:
-        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous.
+        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous; thick_disc1 and
+            thick_disc2 in place of disc1 and disc2 for discs with a thickness.
 
     Raises:
-        InputError: an unknown component, or no luminous one.
+        InputError: an unknown component, one twice, or no luminous one.
     """
     for c in components:
-        if c not in COMPONENT_NAMES:
-            raise InputError(unknown_name(c, list(COMPONENT_NAMES), "component"))
-    stellar = [c for c in COMPONENT_NAMES if c in components and c != "halo"]
+        if c not in ALL_COMPONENTS:
+            raise InputError(unknown_name(c, list(ALL_COMPONENTS), "component"))
+    plain = [c.removeprefix(THICK) for c in components]
+    for c in plain:
+        if plain.count(c) > 1:
+            raise InputError(f"a model of {', '.join(components)} has {c} twice; leave one out")
+    stellar = [c for c in COMPONENT_NAMES if c in plain and c != "halo"]
     if not stellar:
         raise InputError(f"a model of {components} has no light; add at least one of bulge, disc1, disc2")
-    chosen = [p for p in _DEFAULTS if _OWNER.get(p.name, "galaxy") in ("galaxy", *components)]
+    thick = [c.removeprefix(THICK) for c in components if c.startswith(THICK)]
+    owners = ("galaxy", *plain, *(_THICKNESS + c for c in thick))
+    chosen = [p for p in _DEFAULTS if _OWNER.get(p.name, "galaxy") in owners]
+    if _all_thick([c for c in _DISCS if c in plain], thick):
+        chosen = [_TO_EDGE_ON if p.name == _TO_EDGE_ON.name else p for p in chosen]
     radii = [_RADIUS[c] for c in stellar]
     orders = (Order(tuple(radii[:-1]), radii[-1]),) if len(radii) > 1 and stellar[-1] != "bulge" else ()
     return Parameters(tuple(chosen), orders)
+
+
+def _all_thick(discs: list[str], thick: list[str]) -> bool:
+    return bool(discs) and set(discs) == set(thick)
 
 
 def _uniform(low: float, high: float) -> dist.Distribution:
     return dist.Uniform(low, high, validate_args=False)
 
 
+THICK = "thick_"
+"""Before a disc's name: `thick_disc1` is the component that takes the place of `disc1`."""
 COMPONENT_NAMES = ("bulge", "disc1", "disc2", "halo")
+_DISCS = ("disc1", "disc2")
+ALL_COMPONENTS = (*COMPONENT_NAMES, *(THICK + c for c in _DISCS))
+_THICKNESS = "thickness_"
 _RADIUS = {c: f"log10_{c}_radius" for c in ("bulge", "disc1", "disc2")}
 _DEFAULTS = (
     Parameter("x0", "kpc", r"$x_0$", "centre, along columns", _uniform(-2, 2)),
@@ -386,13 +409,29 @@ _DEFAULTS = (
         _uniform(0.01, 1),
         limits=(0.0, 1.0),
     ),
+    *(
+        Parameter(
+            _THICKNESS + disc,
+            "",
+            rf"$q_\mathrm{{{label}}}$",
+            f"{which} disc scale height over length",
+            _uniform(0.05, 0.4),
+            limits=(0.0, 0.5),
+        )
+        for disc, label, which in (("disc1", "d1", "inner"), ("disc2", "d2", "outer"))
+    ),
     Parameter("systemic_velocity", "km / s", r"$v_\mathrm{sys}$", "added to every velocity", value=0.0),
 )
 _OWNER = {
-    p.name: next(c for c in COMPONENT_NAMES if c in p.name)
+    p.name: p.name if p.name.startswith(_THICKNESS) else next(c for c in COMPONENT_NAMES if c in p.name)
     for p in _DEFAULTS
     if any(c in p.name for c in COMPONENT_NAMES)
 }
+_TO_EDGE_ON = dataclasses.replace(
+    next(p for p in _DEFAULTS if p.name == "inclination"),
+    prior=_uniform(0.1, math.pi / 2),
+    limits=(0.0, math.pi / 2),
+)
 
 JITTER = Parameter(
     "log10_brightness_jitter", "dex", r"$\log_{10} s_B$", "extra error of the brightness [dex]", _uniform(-4, -0.5)

@@ -71,3 +71,11 @@ def test_progress_ends_at_one(result, stages):
     assert result["batch"] == 16
     assert stages[-1][:2] == ("galfit_sr", 1.0)
     assert all(0 <= fraction <= 1 for _, fraction, _ in stages)
+
+
+def test_thick_discs_have_no_yardstick():
+    setting = Setting("thick", Canvas(8, 0.5), "point", False, thick=True)
+    milliseconds, maps = module._plain(setting)
+    assert milliseconds is None
+    assert setting.model.components == ("bulge", "thick_disc1", "thick_disc2", "halo")
+    assert maps.velocity.shape == (8, 8)

@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from galfit_sr.config import load_config
 from galfit_sr.observations import read
-from galfit_sr.observations.mock import MOCK_TRUTH
+from galfit_sr.observations.mock import MOCK_THICKNESS, MOCK_TRUTH
 from galfit_sr.parameters import default_parameters
 from galfit_sr.priors import Prior
 
@@ -201,6 +201,15 @@ class TestMock:
         assert set(observation.truth) == set(default_parameters(("disc1", "halo")).names)
         # One disc has one mass-to-light ratio, whatever the PSF does to its light.
         np.testing.assert_allclose(observation.values.ml, MOCK_TRUTH["ml_disc1"], rtol=1e-9)
+
+    def test_thick_discs_edge_on(self, run, tmp_path):
+        (tmp_path / "galaxy.toml").write_text("inclination = 1.5707", encoding="utf-8")
+        parts = ("--components", "thick_disc1,halo", "--parameters", "galaxy.toml")
+        result = run(*self.SMALL, *parts, "--noise", "0", "--fibres", "0", "--out", "disc.fits")
+        assert result.exit_code == 0, result.output
+        observation = read(tmp_path / "disc.fits")
+        assert observation.truth["thickness_disc1"] == MOCK_THICKNESS["thickness_disc1"]
+        assert np.isfinite(observation.values.velocity).all()
 
     def test_bins(self, run, tmp_path):
         assert run(*self.SMALL, "--bins", "--out", "galaxy.fits").exit_code == 0

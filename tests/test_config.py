@@ -245,3 +245,20 @@ def test_unreadable_file_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as a configuration"):
         load_config(path)
+
+
+def test_thick_discs_are_components():
+    config = loads(
+        """
+        [model]
+        components = ["bulge", "thick_disc1", "thick_disc2", "halo"]
+        [parameters]
+        thickness_disc1 = { value = 0.2 }
+        thickness_disc2 = { prior = { uniform = [0.05, 0.3] } }
+        """
+    )
+    parameters = config.apply(default_parameters(config.model.components))
+    assert parameters.ndim == 19
+    assert loads(dumps(config.complete(parameters))).apply(parameters) == parameters
+    with pytest.raises(InputError, match="thickness_disc1"):
+        loads("[parameters]\nthickness_disc1 = { value = 0.2 }")

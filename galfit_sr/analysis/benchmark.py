@@ -24,8 +24,8 @@ from ..maps import Maps, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
-from ..observations.mock import MOCK_TRUTH
-from ..parameters import default_parameters
+from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH
+from ..parameters import COMPONENT_NAMES, THICK, default_parameters
 from ..priors import Prior
 from ..progress import Progress
 from ..psf import IMAGING, SPECTROSCOPY, GaussianPSF
@@ -38,17 +38,30 @@ OVERSAMPLE = 25
 """Parts of a pixel's side in the plain `pixel` maps."""
 
 _ERRORS = Maps(0.02, 5.0, 5.0, 0.2)
+_EDGE_ON = 1.48
 _LEAST_SECONDS, _LEAST_RUNS, _MOST_RUNS = 0.5, 5, 500
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One kind of map: canvas, fidelity, and whether there is a point spread function."""
+    """One kind of map: canvas, fidelity, and whether there is a point spread function, and thick discs (edge-on)."""
 
     name: str
     canvas: Canvas
     fidelity: Literal["point", "pixel"]
     psf: bool
+    thick: bool = False
+
+    @property
+    def model(self) -> GalaxyModel:
+        """What makes the maps."""
+        components = ("bulge", THICK + "disc1", THICK + "disc2", "halo") if self.thick else COMPONENT_NAMES
+        return GalaxyModel(components, self.canvas, self.fidelity)
+
+    @property
+    def truth(self) -> dict[str, float]:
+        """The galaxy; with thick discs nearly edge-on."""
+        return {**MOCK_TRUTH, **MOCK_THICKNESS, "inclination": _EDGE_ON} if self.thick else dict(MOCK_TRUTH)
 
     @property
     def psfs(self) -> tuple[GaussianPSF | None, GaussianPSF | None]:
@@ -60,6 +73,8 @@ SETTINGS = (
     Setting("80x80 point", FULL_RESOLUTION, "point", True),
     Setting("80x80 pixel", FULL_RESOLUTION, "pixel", True),
     Setting("20x20 point, no PSF", LOW_RESOLUTION, "point", False),
+    Setting("80x80 pixel, thick", FULL_RESOLUTION, "pixel", True, True),
+    Setting("20x20 point, no PSF, thick", LOW_RESOLUTION, "point", False, True),
 )
 
 
@@ -72,8 +87,8 @@ def benchmark(settings: tuple[Setting, ...] = SETTINGS, progress: Progress | Non
 
     Returns:
         `machine`; `rows`, each with `setting`, `what` (maps, likelihood, gradient), `precision`, `compile_s`,
-        `single_ms`, `batched_ms` (per galaxy, in batches of `batch`), `plain_ms` and `speed_up` (plain over single;
-        None but for maps); all ready for JSON.
+        `single_ms`, `batched_ms` (per galaxy, in batches of `batch`), `plain_ms` and `speed_up` (plain over single);
+        these two None but for maps, and for thick discs; all ready for JSON.
     """
     report = progress or (lambda stage, fraction, detail: None)
     plain = {}
@@ -89,8 +104,9 @@ def benchmark(settings: tuple[Setting, ...] = SETTINGS, progress: Progress | Non
             for what, function, arguments in _functions(setting, maps):
                 row: dict[str, Any] = {"setting": setting.name, "what": what, "precision": precision}
                 row |= time_compiled(function, *arguments)
-                row["plain_ms"] = milliseconds if what == "maps" else None
-                row["speed_up"] = milliseconds / row["single_ms"] if what == "maps" else None
+                compared = what == "maps" and milliseconds is not None
+                row["plain_ms"] = milliseconds if compared else None
+                row["speed_up"] = milliseconds / row["single_ms"] if compared else None
                 rows.append(row)
     report("galfit_sr", 1.0, "")
     return {"machine": _machine(), "batch": BATCH, "plain_oversample": OVERSAMPLE, "rows": rows}
@@ -98,9 +114,9 @@ def benchmark(settings: tuple[Setting, ...] = SETTINGS, progress: Progress | Non
 
 def _functions(setting: Setting, maps: Maps) -> Iterator[tuple[str, Callable, tuple[jax.Array, Scene | Arrays]]]:
     """What is timed: name, function of a flat vector and of the rest, its arguments."""
-    model = GalaxyModel(canvas=setting.canvas, fidelity=setting.fidelity)
-    parameters = default_parameters()
-    theta = jnp.asarray(parameters.flatten(MOCK_TRUTH), jnp.result_type(float))
+    model = setting.model
+    parameters = default_parameters(model.components)
+    theta = jnp.asarray(parameters.flatten(setting.truth), jnp.result_type(float))
 
     def all_maps(vector: jax.Array, scene: Scene) -> Maps:
         return model(parameters.complete(vector), scene).maps
@@ -152,8 +168,12 @@ def time_single(function: Callable, theta: jax.Array, rest: Scene | Arrays) -> d
     }
 
 
-def _plain(setting: Setting) -> tuple[float, Maps]:
-    """Milliseconds of the plain implementation, and its maps."""
+def _plain(setting: Setting) -> tuple[float | None, Maps]:
+    """Milliseconds of the plain implementation, and its maps; for thick discs, which it lacks, the model's."""
+    if setting.thick:
+        scene = make_scene(setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity)
+        model = jax.jit(setting.model)({k: jnp.asarray(v) for k, v in setting.truth.items()}, scene).maps
+        return None, Maps(*(np.asarray(m, np.float64) for m in model))
 
     def maps() -> Maps:
         return plain_maps(

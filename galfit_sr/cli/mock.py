@@ -24,7 +24,9 @@ def mock(
     prior_draw: Annotated[
         bool, typer.Option("--prior-draw", help="Draw from the prior what the file does not set.")
     ] = False,
-    components: Annotated[str, typer.Option(help="Which of bulge, disc1, disc2, halo.")] = "bulge,disc1,disc2,halo",
+    components: Annotated[
+        str, typer.Option(help="Which of bulge, disc1, disc2, halo; thick_disc1, thick_disc2 for thick discs.")
+    ] = "bulge,disc1,disc2,halo",
     canvas: Annotated[int, typer.Option(min=2, help="Pixels along a side, over 40 arcsec.")] = 80,
     fidelity: Annotated[str, typer.Option(help="pixel: integrated over pixels; point: at their centres.")] = "pixel",
     noise: Annotated[float, typer.Option(min=0, help="Noise, in units of MaNGA's; 0 for exact maps.")] = 1.0,
@@ -55,7 +57,7 @@ def mock(
     from ..model.galaxy import GalaxyModel
     from ..model.grid import FULL_RESOLUTION, Canvas
     from ..observations import make_mock, write_observation
-    from ..observations.mock import MOCK_TRUTH
+    from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH
     from ..parameters import default_parameters
     from ..priors import Prior
     from ..toml import check_keys
@@ -67,7 +69,8 @@ def mock(
         drawn = Prior(known).sample(jax.random.key(seed or 0), 1)[0]
         base = {name: float(value) for name, value in known.complete(drawn).items()}
     else:
-        base = {name: MOCK_TRUTH[name] for name in known.names}
+        truth = {**MOCK_TRUTH, **MOCK_THICKNESS}
+        base = {name: truth[name] for name in known.names}
     side = FULL_RESOLUTION.size * FULL_RESOLUTION.pixel_scale
     observation = make_mock(
         {**base, **given},

@@ -8,9 +8,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from .component import GRAVITATIONAL_CONSTANT, Tracer, Values
+from .component import GRAVITATIONAL_CONSTANT, Rotation, Tracer, Values
 from .geometry import Geometry
-from .series import load, series, stretch
+from .series import BULGE_HALF_WIDTH, SLOPE_RANGE, centred, load, series, stretch
 
 _DENSITY = tuple(map(tuple, load("bulge_density").tolist()))
 _DISPERSION = tuple(map(tuple, load("bulge_dispersion").tolist()))
@@ -28,7 +28,7 @@ class Bulge:
         power = jnp.exp((2 - slope) * jnp.log(radius) - (3 - slope) * jnp.log(radius + scale))
         return GRAVITATIONAL_CONSTANT * 10 ** values["log10_bulge_mass"] * power
 
-    def tracer(self, values: Values, geometry: Geometry, velocity_squared: jax.Array) -> Tracer:
+    def tracer(self, values: Values, geometry: Geometry, rotation: Rotation) -> Tracer:
         """Projected density and dispersion; the dispersion is that of the bulge in its own potential."""
         density, dispersion = projected(geometry.sky_radius, values["log10_bulge_radius"], values["bulge_slope"])
         mass, radius = 10 ** values["log10_bulge_mass"], 10 ** values["log10_bulge_radius"]
@@ -55,11 +55,12 @@ def projected(radius: jax.Array, log10_scale: jax.Array, slope: jax.Array) -> tu
     Returns:
         Sigma R_b^2 / M and sigma^2 R_b / (G M), 1e-5 relative within R/R_b = 10^-4.3 ... 10^4.3 and power laws beyond.
     """
-    t, outside = stretch(jnp.log(radius) - jnp.log(10.0) * log10_scale)
+    t, outside = stretch(jnp.log(radius) - jnp.log(10.0) * log10_scale, BULGE_HALF_WIDTH)
+    g = centred(slope, SLOPE_RANGE)
     # Power laws beyond the tables: those of the cusp inside (for sigma^2 none below g = 1, then R^(g-1), from g = 1.5
     # R^(2-g)), R^-3 and R^-1 outside.
     inner = jnp.minimum(outside, 0)
     outer = jnp.maximum(outside, 0)
-    log_density = series(_DENSITY, t, slope) + jnp.minimum(1 - slope, 0) * inner - 3 * outer
-    log_dispersion = series(_DISPERSION, t, slope) + jnp.minimum(jnp.maximum(slope - 1, 0), 2 - slope) * inner - outer
+    log_density = series(_DENSITY, t, g) + jnp.minimum(1 - slope, 0) * inner - 3 * outer
+    log_dispersion = series(_DISPERSION, t, g) + jnp.minimum(jnp.maximum(slope - 1, 0), 2 - slope) * inner - outer
     return jnp.exp(log_density), jnp.exp(log_dispersion)

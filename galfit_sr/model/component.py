@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -13,6 +13,8 @@ GRAVITATIONAL_CONSTANT = 4.30091e-6
 """G in kpc (km/s)^2 / M_sun."""
 
 Values = Mapping[str, jax.Array]
+Rotation = Callable[[jax.Array], jax.Array]
+"""Of the whole galaxy: radius [kpc] in the discs' plane, any shape -> v_c^2 [km^2/s^2]."""
 
 
 class Tracer(NamedTuple):
@@ -44,8 +46,8 @@ class Component(Protocol):
 class StellarComponent(Component, Protocol):
     """A component that shines, with mass-to-light ratio `ml_<name>`."""
 
-    def tracer(self, values: Values, geometry: Geometry, velocity_squared: jax.Array) -> Tracer:
-        """Its stars, in a potential with circular velocity^2 `velocity_squared` [km^2/s^2]."""
+    def tracer(self, values: Values, geometry: Geometry, rotation: Rotation) -> Tracer:
+        """Its stars, in a galaxy with that rotation."""
 
     def face_on_density(self, values: Values, radius: jax.Array) -> jax.Array:
         """Projected mass density [M_sun/kpc^2] at a radius [kpc], seen face-on."""

@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from .component import GRAVITATIONAL_CONSTANT, Tracer, Values
+from .component import GRAVITATIONAL_CONSTANT, Rotation, Tracer, Values
 from .geometry import Geometry
 from .series import DISC_SPLIT, curve, load
 
@@ -27,13 +27,14 @@ class Disc:
         mass = 10 ** values[f"log10_{self.name}_mass"]
         return 2 * GRAVITATIONAL_CONSTANT * mass / scale * universal_velocity_squared(radius / (2 * scale))
 
-    def tracer(self, values: Values, geometry: Geometry, velocity_squared: jax.Array) -> Tracer:
+    def tracer(self, values: Values, geometry: Geometry, rotation: Rotation) -> Tracer:
         """v = k sin(i) cos(psi) v_c and sigma^2 = (1-k^2) v_c^2 / 3."""
         k = values[f"k_{self.name}"]
-        rotation = k * geometry.sin_inclination * geometry.cos_azimuth * jnp.sqrt(velocity_squared)
+        velocity_squared = rotation(geometry.disc_radius)
+        velocity = k * geometry.sin_inclination * geometry.cos_azimuth * jnp.sqrt(velocity_squared)
         return Tracer(
             self.face_on_density(values, geometry.disc_radius) / geometry.cos_inclination,
-            rotation,
+            velocity,
             (1 - k**2) * velocity_squared / 3,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from ..errors import InputError, unknown_name
 from ..maps import Maps
-from ..parameters import COMPONENT_NAMES
+from ..parameters import COMPONENT_NAMES, THICK
 from .bulge import Bulge
 from .component import Component, StellarComponent, Values
 from .disc import Disc
@@ -27,8 +27,11 @@ from .halo import Halo
 from .kernel import Kernel, convolve, scatter
 from .quadrature import hand_over, near_points, outside_window, polar_points, tensor_points
 from .scene import FIDELITIES, Scene, source_grid
+from .thick_disc import ThickDisc
 
-COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), Disc("disc2"), Halo())}
+COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), Disc("disc2"), Halo())} | {
+    THICK + name: ThickDisc(name) for name in ("disc1", "disc2")
+}
 DARK = 1e-15
 """Surface brightness [L_sun/kpc^2] added everywhere: 20 magnitudes below any survey, and logarithms stay finite."""
 _SOFTENING = 1e-4
@@ -166,12 +169,10 @@ class GalaxyModel:
         """Light, mass, light * v, light * (sigma^2 + v^2) before the PSF, times a weight, at positions [kpc]; flat."""
         x, y, softening, weight = jax.lax.optimization_barrier((x, y, softening, weight))
         geometry = deproject(values, x, y, softening)
-        radius = geometry.disc_radius
-        density = scene.critical_density
-        squared = reduce(add, (c.circular_velocity_squared(values, radius, density) for c in self._parts))
-        light = mass = first = second = jnp.zeros_like(radius)
+        rotation = partial(self.rotation, values, scene.critical_density)
+        light = mass = first = second = jnp.zeros_like(x)
         for component in self._stars:
-            tracer = component.tracer(values, geometry, squared)
+            tracer = component.tracer(values, geometry, rotation)
             # The weight goes first: next to a cusp the moments alone would overflow float32.
             stars = tracer.density * weight
             shining = stars / values[f"ml_{component.name}"]
@@ -182,6 +183,10 @@ class GalaxyModel:
         # Without the barrier XLA evaluates the components again in each consumer. They are not stacked for the same
         # reason: a concatenation on CPU is not vectorised together with what it concatenates (ten times slower).
         return jax.lax.optimization_barrier((light, mass, first, second))
+
+    def rotation(self, values: Values, critical_density: jax.Array, radius: jax.Array) -> jax.Array:
+        """v_c^2 [km^2/s^2] of all components together at a radius [kpc] in the discs' plane."""
+        return reduce(add, (c.circular_velocity_squared(values, radius, critical_density) for c in self._parts))
 
     def profiles(self, values: Values, radius: jax.Array, scene: Scene) -> dict[str, dict[str, jax.Array]]:
         """Radial profiles in the plane of the discs, by component and in `total`.

@@ -13,12 +13,15 @@ class Geometry(NamedTuple):
     """Positions relative to the centre of a galaxy; arrays of one shape, the last two scalar.
 
     Attributes:
+        along, across: the major axis, on the sky [kpc].
         sky_radius: R, distance from the centre on the sky [kpc].
         disc_radius: r, distance from the centre in the disc's plane [kpc].
         cos_azimuth: x'/r, 1 on the receding side of the major axis.
         sin_inclination, cos_inclination: of the disc's plane.
     """
 
+    along: jax.Array
+    across: jax.Array
     sky_radius: jax.Array
     disc_radius: jax.Array
     cos_azimuth: jax.Array
@@ -37,7 +40,7 @@ def deproject(values: Mapping[str, jax.Array], x: jax.Array, y: jax.Array, softe
     cos_phi, sin_phi = jnp.cos(values["position_angle"]), jnp.sin(values["position_angle"])
     cos_i, sin_i = jnp.cos(values["inclination"]), jnp.sin(values["inclination"])
     along = x * cos_phi + y * sin_phi
-    across = (y * cos_phi - x * sin_phi) / cos_i
+    across = y * cos_phi - x * sin_phi
     squared = softening**2
-    r = jnp.sqrt(along**2 + across**2 + squared)
-    return Geometry(jnp.sqrt(x**2 + y**2 + squared), r, along / r, sin_i, cos_i)
+    r = jnp.sqrt(along**2 + (across / cos_i) ** 2 + squared)
+    return Geometry(along, across, jnp.sqrt(x**2 + y**2 + squared), r, along / r, sin_i, cos_i)

@@ -1,8 +1,7 @@
 """Universal functions of radius as Chebyshev series in a stretched logarithm: no gathers, cheap derivatives.
 
-A bulge's function F(s) over many decades is written log F = sum_k c_k T_k(t), with ln s = X sinh(b t)/sinh(b). The
-stretch puts the resolution where the profiles bend (s near 1); outside [exp(-X), exp(X)] they are continued as power
-laws.
+A function F(s) over many decades is written log F = sum_k c_k T_k(t), with ln s = X sinh(b t)/sinh(b). The stretch
+puts the resolution where the profiles bend (s near 1); outside [exp(-X), exp(X)] they are continued as power laws.
 Coefficients are computed once by `python -m galfit_sr.model.tables` and shipped.
 """
 
@@ -20,10 +19,14 @@ from numpy.polynomial import chebyshev
 STRETCH = 2.0
 BULGE_HALF_WIDTH = 4.3 * math.log(10.0)
 """X: the bulge's tables cover R/R_b from 10^-4.3 to 10^4.3."""
+THICK_HALF_WIDTH = 3 * math.log(10.0)
+"""The same of the thick disc's circular velocity: R/R_d from 10^-3 to 10^3."""
 DISC_SPLIT = 2.0
 """r/(2 R_d) at which the two expansions of the disc's circular velocity meet."""
 SLOPE_RANGE = (0.0, 2.4)
 """Inner slopes of the bulge for which the tables hold."""
+THICKNESS_RANGE = (0.01, 0.5)
+"""Scale heights over scale lengths of a thick disc for which the tables hold; the series is in their logarithm."""
 
 
 def load(name: str) -> np.ndarray:
@@ -32,11 +35,16 @@ def load(name: str) -> np.ndarray:
         return tables[name]
 
 
-def stretch(log_s: jax.Array) -> tuple[jax.Array, jax.Array]:
+def stretch(log_s: jax.Array, half_width: float) -> tuple[jax.Array, jax.Array]:
     """Series coordinate t in [-1, 1] of ln s, and the part of ln s that lies outside the table."""
-    inside = jnp.clip(log_s, -BULGE_HALF_WIDTH, BULGE_HALF_WIDTH)
-    t = jnp.arcsinh(inside * (math.sinh(STRETCH) / BULGE_HALF_WIDTH)) / STRETCH
+    inside = jnp.clip(log_s, -half_width, half_width)
+    t = jnp.arcsinh(inside * (math.sinh(STRETCH) / half_width)) / STRETCH
     return t, log_s - inside
+
+
+def centred(value: jax.Array, ends: tuple[float, float]) -> jax.Array:
+    """Series coordinate in [-1, 1] of a value between two ends."""
+    return (2 * value - sum(ends)) / (ends[1] - ends[0])
 
 
 def clenshaw(coefficients: jax.Array | np.ndarray, t: jax.Array) -> jax.Array:
@@ -48,29 +56,29 @@ def clenshaw(coefficients: jax.Array | np.ndarray, t: jax.Array) -> jax.Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def series(table: tuple[tuple[float, ...], ...], t: jax.Array, slope: jax.Array) -> jax.Array:
-    """Two-dimensional series, in the coordinate t (any shape) and the bulge's inner slope (scalar).
+def series(table: tuple[tuple[float, ...], ...], t: jax.Array, g: jax.Array) -> jax.Array:
+    """Two-dimensional series, in the coordinate t (any shape) and that of a galaxy's shape parameter (scalar).
 
-    The table's rows, mixed over the slope once per model, are the coefficients in t. Derivatives are series too, so a
+    The table's rows, mixed over g once per model, are the coefficients in t. Derivatives are series too, so a
     gradient stores no intermediate of the recurrence.
 
     Args:
-        table: (n_t, n_slope) coefficients as nested tuples (static).
+        table: (n_t, n_g) coefficients as nested tuples (static).
         t: coordinate from `stretch`.
-        slope: scalar in `SLOPE_RANGE`.
+        g: scalar in [-1, 1], from `centred`.
     """
-    return clenshaw(_mix(np.array(table), slope), t)
+    return clenshaw(_mix(np.array(table), g), t)
 
 
 @series.defjvp
 def _series_jvp(table, primals, tangents):
-    t, slope = primals
-    dt, dslope = tangents
+    t, g = primals
+    dt, dg = tangents
     array = np.array(table)
-    value = clenshaw(_mix(array, slope), t)
-    by_t = clenshaw(_mix(chebyshev.chebder(array, axis=0), slope), t)
-    by_slope = clenshaw(_mix(chebyshev.chebder(array, axis=1), slope) * (2 / np.ptp(SLOPE_RANGE)), t)
-    return value, by_t * dt + by_slope * dslope
+    value = clenshaw(_mix(array, g), t)
+    by_t = clenshaw(_mix(chebyshev.chebder(array, axis=0), g), t)
+    by_g = clenshaw(_mix(chebyshev.chebder(array, axis=1), g), t)
+    return value, by_t * dt + by_g * dg
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -86,9 +94,8 @@ def _curve_jvp(coefficients, primals, tangents):
     return clenshaw(c, t), clenshaw(chebyshev.chebder(c), t) * dt
 
 
-def _mix(table: np.ndarray, slope: jax.Array) -> jax.Array:
-    """Coefficients in t at one slope: the table times the Chebyshev polynomials of the slope, (n_t,)."""
-    g = (2 * slope - sum(SLOPE_RANGE)) / np.ptp(SLOPE_RANGE)
+def _mix(table: np.ndarray, g: jax.Array) -> jax.Array:
+    """Coefficients in t at one shape: the table times the Chebyshev polynomials of its coordinate, (n_t,)."""
     polynomials = [jnp.ones_like(g), g]
     while len(polynomials) < table.shape[1]:
         polynomials.append(2 * g * polynomials[-1] - polynomials[-2])

@@ -1,7 +1,7 @@
 """Makes the tables that `series` evaluates: `python -m galfit_sr.model.tables` writes tables.npz beside this file.
 
-Dehnen (1993, MNRAS 265, 250) bulge in projection, and the circular velocity of the razor-thin exponential disc
-(Freeman 1970, ApJ 160, 811), by adaptive quadrature and special functions in float64.
+Dehnen (1993, MNRAS 265, 250) bulge in projection, the circular velocity of the razor-thin exponential disc (Freeman
+1970, ApJ 160, 811), and that of the thick one, by quadrature and special functions in float64.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.integrate import quad
-from scipy.special import iv, ive, kve
+from scipy.special import digamma, iv, ive, j1, kve
 
-from .series import BULGE_HALF_WIDTH, DISC_SPLIT, SLOPE_RANGE, STRETCH
+from .series import BULGE_HALF_WIDTH, DISC_SPLIT, SLOPE_RANGE, STRETCH, THICK_HALF_WIDTH, THICKNESS_RANGE
 
 BULGE_TERMS, SLOPE_TERMS = 25, 45
+THICK_TERMS, THICKNESS_TERMS = 41, 11
 DISC_INNER_TERMS, DISC_OUTER_TERMS = 10, 23
 
 
@@ -58,23 +59,63 @@ def disc_velocity_squared(y: np.ndarray) -> np.ndarray:
     return np.where(y > 100, (1 + 9 / (8 * y**2) + 675 / (128 * y**4)) / (4 * y), exact)
 
 
+def thick_velocity_squared(x: float, thickness: float) -> float:
+    """v_c^2 in units of G M / R_d at R = x R_d in the plane of a disc exp(-R/R_d) sech^2(z/h), h = thickness R_d.
+
+    x Int_0^inf k J1(k x) A(k thickness) (1+k^2)^(-3/2) dk, the Hankel transform of Poisson's equation (Kuijken &
+    Gilmore 1989, MNRAS 239, 571), where A(a) = Int_0^inf sech^2(u) exp(-a u) du belongs to the layer. Half periods of
+    the Bessel function one by one, the tail by repeated averages of the alternating sums; 1e-6 for x from 1e-3 to 1e3.
+    """
+    half_period, start = np.pi / x, min(1 / x, 0.5)
+    last = start + max(60.0, 60 * half_period)
+    edges = np.concatenate(
+        [
+            [0.0],
+            np.geomspace(1e-3 * start, last, max(30, int(3 * np.log(1e3 * last / start)))),
+            np.arange(start, last, half_period),
+        ]
+    )
+    tail = last + half_period * np.arange(25)
+    sums = _hankel_panels(np.unique(np.append(edges, last)), x, thickness).sum() + np.cumsum(
+        _hankel_panels(tail, x, thickness)
+    )
+    while sums.size > 1:
+        sums = (sums[1:] + sums[:-1]) / 2
+    return x * sums[0]
+
+
+def _hankel_panels(edges: np.ndarray, x: float, thickness: float) -> np.ndarray:
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    width = np.diff(edges)[:, None]
+    k = edges[:-1, None] + width * (nodes + 1) / 2
+    return (width * weights / 2 * k * j1(k * x) * _layer(k * thickness) * (1 + k**2) ** -1.5).sum(1)
+
+
+def _layer(a: np.ndarray) -> np.ndarray:
+    """Int_0^inf sech^2(u) exp(-a u) du; in 1/a where the difference of digamma functions cancels."""
+    n = 1 / np.maximum(a, 1.0)
+    far = n - 2 * n**3 + 16 * n**5 - 272 * n**7
+    near = np.minimum(a, 30.0)
+    return np.where(a > 30, far, 1 - near / 2 * (digamma(1 + near / 4) - digamma(0.5 + near / 4)))
+
+
 def _nodes(n: int) -> np.ndarray:
     return np.cos(np.pi * (np.arange(n) + 0.5) / n)
 
 
-def _log_s(t: np.ndarray) -> np.ndarray:
-    return BULGE_HALF_WIDTH * np.sinh(STRETCH * t) / np.sinh(STRETCH)
+def _log_s(t: np.ndarray, half_width: float) -> np.ndarray:
+    return half_width * np.sinh(STRETCH * t) / np.sinh(STRETCH)
 
 
 def make() -> dict[str, np.ndarray]:
     """All tables, by name."""
     t, g = _nodes(BULGE_TERMS), _nodes(SLOPE_TERMS)
     slopes = np.mean(SLOPE_RANGE) + g * np.ptp(SLOPE_RANGE) / 2
-    both = np.array([[projected(s, slope) for slope in slopes] for s in np.exp(_log_s(t))])
-    inverse = np.linalg.inv(chebyshev.chebvander(g, SLOPE_TERMS - 1)).T
-
-    def fit(values):
-        return np.linalg.solve(chebyshev.chebvander(t, BULGE_TERMS - 1), values) @ inverse
+    both = np.array([[projected(s, slope) for slope in slopes] for s in np.exp(_log_s(t, BULGE_HALF_WIDTH))])
+    x = np.exp(_log_s(_nodes(THICK_TERMS), THICK_HALF_WIDTH))
+    low, high = np.log(THICKNESS_RANGE)
+    thicknesses = np.exp((low + high) / 2 + _nodes(THICKNESS_TERMS) * (high - low) / 2)
+    thick = np.array([[thick_velocity_squared(a, b) for b in thicknesses] for a in x])
 
     # v_c^2 of the disc: below DISC_SPLIT y^2 [A - ln(y/2) B] with A and B even and entire, above it a series in 1/y.
     v = (_nodes(60) + 1) / 2
@@ -84,12 +125,19 @@ def make() -> dict[str, np.ndarray]:
     u = (_nodes(DISC_OUTER_TERMS) + 1) / 2
     outer = 4 * (DISC_SPLIT / u) * disc_velocity_squared(DISC_SPLIT / u)
     return {
-        "bulge_density": fit(np.log(both[..., 0])),
-        "bulge_dispersion": fit(np.log(both[..., 1] / both[..., 0])),
+        "bulge_density": _fit(np.log(both[..., 0])),
+        "bulge_dispersion": _fit(np.log(both[..., 1] / both[..., 0])),
         "disc_inner_a": chebyshev.chebfit(2 * v - 1, a, DISC_INNER_TERMS - 1),
         "disc_inner_b": chebyshev.chebfit(2 * v - 1, b, DISC_INNER_TERMS - 1),
         "disc_outer": np.linalg.solve(chebyshev.chebvander(2 * u - 1, DISC_OUTER_TERMS - 1), outer),
+        "thick_velocity": _fit(np.log(thick)),
     }
+
+
+def _fit(values: np.ndarray) -> np.ndarray:
+    """Coefficients of the two-dimensional series through values at the nodes of both coordinates."""
+    rows, columns = (chebyshev.chebvander(_nodes(n), n - 1) for n in values.shape)
+    return np.linalg.solve(rows, np.linalg.solve(columns, values.T).T)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ MOCK_TRUTH: Mapping[str, float] = MappingProxyType(
 """A Milky-Way-sized galaxy in which every component shows: a bulge and a hot inner disc that are old, a cold outer
 disc that is young. At z = 0.03 its outer disc length is half the radius of the largest bundle."""
 
+MOCK_THICKNESS: Mapping[str, float] = MappingProxyType({"thickness_disc1": 0.25, "thickness_disc2": 0.12})
+"""The same of thick discs: an old inner one and a young outer one."""
+
 # Fitted by eye to four MaNGA galaxies: the S/N per spaxel in g is 58 at 10^8.8 L_sun/kpc^2 and 4 at 10^7.3, and the
 # errors of velocity and dispersion are 65 and 95 km/s divided by the S/N of the spectrum.
 _PHOTONS = 4100.0

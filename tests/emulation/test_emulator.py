@@ -253,6 +253,14 @@ def test_fewer_components_than_the_emulator_knows_are_refused(observation):
         pose(observation, emulator=TOY, parameters=default_parameters(("bulge", "disc1")))
 
 
+def test_components_that_the_emulator_does_not_know_are_refused(observation):
+    thick = default_parameters(("bulge", "thick_disc1", "thick_disc2", "halo"))
+    with pytest.raises(
+        InputError, match="describe bulge, thick_disc1, thick_disc2, halo, but emulator toy is made for"
+    ):
+        pose(observation, emulator=TOY, parameters=thick)
+
+
 def test_log_likelihoods_around_the_truth_differ_from_full_resolution_by_less_than_a_constant(observation):
     problems = [pose(observation), pose(observation, emulator="conditioned")]
     truth = PRIOR.parameters.flatten(MOCK_TRUTH)

@@ -11,7 +11,15 @@ import numpyro.distributions as dist
 import pytest
 
 from galfit_sr.errors import InputError
-from galfit_sr.parameters import JITTER, Order, Parameter, Parameters, default_parameters
+from galfit_sr.parameters import (
+    JITTER,
+    Order,
+    Parameter,
+    Parameters,
+    check_values,
+    components_of,
+    default_parameters,
+)
 from galfit_sr.priors import Isotropic, Prior
 
 EIGHTEEN = (
@@ -235,3 +243,27 @@ def test_a_fixed_or_straight_parameter_does_not_wrap():
     parameters = default_parameters()
     assert parameters.replace("position_angle", value=0.5)["position_angle"].circle is None
     assert parameters.replace("x0", prior=dist.Uniform(-math.pi, math.pi))["x0"].circle is None
+
+
+class TestThickDiscs:
+    """Components `thick_disc1` and `thick_disc2` add a thickness each, and lift the limit of the inclination."""
+
+    def test_both(self):
+        parameters = default_parameters(("bulge", "thick_disc1", "thick_disc2", "halo"))
+        assert parameters.ndim == 20
+        assert set(parameters.names) - set(default_parameters().names) == {"thickness_disc1", "thickness_disc2"}
+        assert parameters["inclination"].prior.high == pytest.approx(math.pi / 2)
+        assert parameters["thickness_disc1"].prior.low == pytest.approx(0.05)
+        assert parameters.orders == default_parameters().orders
+        assert components_of(parameters) == ("bulge", "thick_disc1", "thick_disc2", "halo")
+        check_values({**dict.fromkeys(parameters.names, 0.2), "ml_bulge": 1.0, "inclination": math.pi / 2})
+
+    def test_one_keeps_the_limit_of_the_other(self):
+        parameters = default_parameters(("disc1", "thick_disc2"))
+        assert parameters["inclination"].prior.high == pytest.approx(math.pi / 3)
+        assert "thickness_disc1" not in parameters
+
+    @pytest.mark.parametrize("components", [("disc1", "thick_disc1"), ("thick_bulge",)])
+    def test_refused(self, components):
+        with pytest.raises(InputError, match=r"twice|thick_bulge"):
+            default_parameters(components)
