@@ -33,6 +33,8 @@ from galfit_sr.inference.fit import check_exact, pose
 from galfit_sr.inference.samplers import check_sampler, sampler_name
 from galfit_sr.observations.mock import MOCK_TRUTH
 from galfit_sr.priors import Prior
+from galfit_sr.surveys.cluster import Queue
+from galfit_sr.surveys.survey import make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -118,6 +120,8 @@ def test_a_wrong_command_would_be_found(words):
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.values[0].startswith("galfit-sr mock")])
 def test_fast_commands_run(run, command):
     words = shlex.split(command)[1:]
+    if "--parameters" in words:
+        Path(words[words.index("--parameters") + 1]).write_text("inclination = 1.4835\n", encoding="utf-8")
     result = run(*words, "--canvas", "16", "--fidelity", "point")
     assert result.exit_code == 0, result.output
 
@@ -130,6 +134,8 @@ def test_configuration_is_understood(block, tmp_path):
     elif "project" in table:
         (group,) = table["project"]["entry-points"]
         assert group in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    elif "jobs" in table:
+        assert Queue("slurm", table.pop("jobs"), table).processes >= 1
     else:
         file = tmp_path / "fit.toml"
         file.write_text(block.text, encoding="utf-8")
@@ -186,6 +192,15 @@ def place(galaxy, real, monkeypatch, tmp_path):
         trials = tuple({"ranks": dict(zip(names, row, strict=True)), **facts} for row in ranks)
         return Calibration(setup, trials, judge(names, ranks))
 
+    def survey(files, out, **more):
+        inspect.signature(SURVEY).bind(files, out, **more)
+        plan = make_plan(files, Path(out), more.get("config"), more.get("variants", ()), more.get("resume", False))
+        return gs.Survey(Path(out), plan, {})
+
+    monkeypatch.setattr(gs, "survey", survey)
+    (tmp_path / "galaxies.csv").write_text("file\ngalaxy.fits\n", encoding="utf-8")
+    (tmp_path / "galaxy.fits").touch()
+    (tmp_path / "fit.toml").write_text("seed = 1\n", encoding="utf-8")
     monkeypatch.setattr(gs, "fit", fit)
     monkeypatch.setattr(gs, "first_answer", first_answer)
     monkeypatch.setattr(gs, "calibrate", calibrate)
@@ -196,7 +211,7 @@ def place(galaxy, real, monkeypatch, tmp_path):
     return tmp_path
 
 
-FIT, CALIBRATE = gs.fit, gs.calibrate
+FIT, CALIBRATE, SURVEY = gs.fit, gs.calibrate, gs.survey
 
 
 def drawn(prior: Prior, galaxy, sampler: str, emulator: str | None, exact: bool, seed: int) -> gs.Posterior:

@@ -185,7 +185,16 @@ class GalaxyModel:
         return jax.lax.optimization_barrier((light, mass, first, second))
 
     def rotation(self, values: Values, critical_density: jax.Array, radius: jax.Array) -> jax.Array:
-        """v_c^2 [km^2/s^2] of all components together at a radius [kpc] in the discs' plane."""
+        """The square of the circular velocity in the plane of the discs, of all components together.
+
+        Args:
+            values: as for the maps.
+            critical_density: scalar [M_sun/kpc^3], that of the `Scene`.
+            radius: (m,) [kpc], or of any other shape.
+
+        Returns:
+            (m,), the shape of the radius, squares of velocities in km/s.
+        """
         return reduce(add, (c.circular_velocity_squared(values, radius, critical_density) for c in self._parts))
 
     def profiles(self, values: Values, radius: jax.Array, scene: Scene) -> dict[str, dict[str, jax.Array]]:
