@@ -66,19 +66,25 @@ def test_a_bar_on_a_terminal():
     assert "\x1b[" in shown
 
 
-def test_a_closed_terminal_interrupts_as_ctrl_c_does():
+@pytest.fixture
+def on_hanging_up():
+    """Sets what SIGHUP does; afterwards it does what it did, which under nohup is nothing."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda action: signal.signal(signal.SIGHUP, action)
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_interrupts_as_ctrl_c_does(on_hanging_up):
+    on_hanging_up(signal.SIG_DFL)
     with pytest.raises(KeyboardInterrupt), hanging_up_interrupts():
         os.kill(os.getpid(), signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
-def test_nohup_is_respected():
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with hanging_up_interrupts():
-            os.kill(os.getpid(), signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def test_nohup_is_respected(on_hanging_up):
+    on_hanging_up(signal.SIG_IGN)
+    with hanging_up_interrupts():
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
