@@ -60,7 +60,7 @@ def test_emulator_for_other_pixels(run, tmp_path):
 def test_folder_without_a_bundle(run, tmp_path):
     result = run("fit", "--emulator", str(tmp_path))
     assert result.exit_code == 2
-    assert "unknown emulator" in result.stderr
+    assert "holds no emulator: it has no card.json" in result.stderr
 
 
 def test_unknown_name_for_its_card(run):
