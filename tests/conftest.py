@@ -1,6 +1,7 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
 import signal
+from pathlib import Path
 
 import jax
 import pytest
@@ -13,6 +14,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # A shell that starts the tests in the background has Ctrl-C ignored, by commands that the tests start as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_MOST_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_programs():
+    """Compiled programs keep pieces of memory mapped; Linux allows a process 65530, and XLA crashes beyond."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture
