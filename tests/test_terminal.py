@@ -85,6 +85,7 @@ def test_nohup_is_respected(on_hanging_up):
     on_hanging_up(signal.SIG_IGN)
     with hanging_up_interrupts():
         os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly():

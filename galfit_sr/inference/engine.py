@@ -13,8 +13,8 @@ from dynesty.internal_samplers import InternalSampler, SamplerReturn
 from scipy.special import ndtr
 
 from .checkpoint import mark_of
-from .problem import CHUNK, Problem, batch_log_likelihood, in_chunks, log_likelihoods
-from .proposal import batch_log_ratio, from_cube
+from .problem import CHUNK, Problem, batch_log_likelihood, log_likelihoods
+from .proposal import batch_log_ratio, from_cube, log_ratio
 from .walk import FIRST_SCALE, Kernel, differences, steered
 
 
@@ -62,7 +62,7 @@ class Engine:
 
     def log_ratio(self, z: np.ndarray) -> np.ndarray:
         """log(q/pi) of latent vectors (m, ndim)."""
-        return in_chunks(lambda rows: batch_log_ratio(self.kernel.proposal, rows), z, self.dtype)
+        return log_ratio(self.kernel.proposal, z)
 
     def map(self, function: Callable[[Any], Any], arguments: Any) -> list[Any]:
         """What dynesty expects of a pool; the work of a queue was already done, in one call, by `Walks`."""

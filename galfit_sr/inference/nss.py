@@ -28,8 +28,8 @@ from .checkpoint import load_state, mark_of, save_state
 from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .nested import STARTS
-from .problem import Arrays, Problem, Target, in_chunks, log_likelihoods
-from .proposal import Proposal, batch_log_ratio, from_cube, log_density, make_proposal
+from .problem import Arrays, Problem, Target, log_likelihoods
+from .proposal import Proposal, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information
 from .walk import repartitioned_log_likelihood
 
@@ -142,9 +142,7 @@ def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tu
     """The live points (nlive, ndim) and those that died before, of draws from q."""
     u = np.random.default_rng(seed).random((settings.draws * settings.nlive, problem.target.ndim + 1))
     z = from_cube(proposal, u)
-    value = log_likelihoods(problem, z) - in_chunks(
-        lambda rows: batch_log_ratio(proposal, rows), z, problem.arrays.shift.dtype
-    )
+    value = log_likelihoods(problem, z) - log_ratio(proposal, z)
     order = np.argsort(value)
     died = order[: -settings.nlive]
     return z[order[-settings.nlive :]], _Dead(z[died], value[died], np.ones(died.size))
@@ -278,9 +276,7 @@ def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, sett
     log_weights = _log_weights(value, log_volume)
     evidence = float(np.logaddexp.reduce(log_weights))
     log_weights -= evidence
-    dtype = problem.arrays.shift.dtype
-    log_ratio = in_chunks(lambda rows: batch_log_ratio(proposal, rows), z, dtype)
-    log_likelihood = value + problem.offset + log_ratio
+    log_likelihood = value + problem.offset + log_ratio(proposal, z)
     calls = settings.nlive + int(dead.calls.sum())
     walks = dead.calls[(settings.draws - 1) * settings.nlive :]
     return Sampled(

@@ -82,6 +82,11 @@ def batch_log_ratio(proposal: Proposal, z: jax.Array) -> jax.Array:
     return jax.vmap(log_density, (None, 0))(proposal, z) - log_standard_normal(z)
 
 
+def log_ratio(proposal: Proposal, z: np.ndarray) -> np.ndarray:
+    """(m,) float64: log(q/pi) of any number of latent vectors (m, ndim)."""
+    return in_chunks(partial(batch_log_ratio, proposal), z, proposal.widths.dtype)
+
+
 @jax.jit
 def _bent(flows: Flow, number: jax.Array, x: jax.Array) -> jax.Array:
     flow = jax.tree.map(lambda a: a[number], flows)

@@ -25,7 +25,7 @@ from ..progress import Progress
 from .flow import Couplings, Flow, make_flow, to_latent, to_straight, untrained_couplings
 from .importance import weigh
 from .maximum import Mode
-from .mixture import MOST_COMPONENTS, Mixture, mode_weights
+from .mixture import MOST_COMPONENTS, Mixture, laplace_mixture, mode_weights
 from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods, log_standard_normal
 
 _BATCH, _STEPS = 32, 250
@@ -71,16 +71,16 @@ def bend(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progres
     Returns:
         the mixture, and the number of likelihoods and gradients that it took.
     """
+    modes = modes[:MOST_COMPONENTS]
     found: list[_Bent] = []
-    for number, mode in enumerate(modes[:MOST_COMPONENTS]):
+    for number, mode in enumerate(modes):
         best = max((one.log_evidence for one in found), default=-np.inf)
         name = f"mode {number + 1} of {len(modes)}"
         found.append(_bent(problem, mode, best, np.random.SeedSequence((seed, number)), name, progress))
-    mixture = Mixture(
-        mode_weights(np.array([one.log_evidence for one in found])),
-        np.stack([mode.z for mode in modes[:MOST_COMPONENTS]]),
-        np.stack([mode.covariance for mode in modes[:MOST_COMPONENTS]]),
-        jax.tree.map(lambda *leaves: np.stack(leaves), *(one.couplings for one in found)),
+    mixture = dataclasses.replace(
+        laplace_mixture(modes),
+        weights=mode_weights(np.array([one.log_evidence for one in found])),
+        couplings=jax.tree.map(lambda *leaves: np.stack(leaves), *(one.couplings for one in found)),
     )
     return mixture, sum(one.calls for one in found)
 
