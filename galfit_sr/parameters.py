@@ -246,6 +246,13 @@ def components_of(parameters: Parameters) -> tuple[str, ...]:
     return tuple(THICK + c if _THICKNESS + c in parameters else c for c in described)
 
 
+def disc_pairs(parameters: Parameters) -> tuple[tuple[str, str], ...]:
+    """Names of the free parameters that both discs have: the inner disc's and the outer disc's."""
+    inner, outer = _DISCS
+    pairs = ((name, name.replace(inner, outer)) for name in parameters.names if inner in name)
+    return tuple(pair for pair in pairs if pair[1] in parameters.names)
+
+
 def check_values(values: Mapping[str, float]) -> None:
     """Raises InputError if one of the standard parameters has a value for which the model is not made."""
     edge_on = _all_thick(

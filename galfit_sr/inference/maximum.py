@@ -12,14 +12,17 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from ..errors import InputError
+from ..parameters import disc_pairs
 from ..progress import Progress
 from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods
 
 _ROUGH_STEPS, _FINE_STEPS = 25, 100
 _KEEP_WITHIN = 30.0
 _SAME_MODE = 3.0
-_REFINED = 4
+_REFINED = 6
 _MOST_ROUNDS = 8
+_FROM_A_MODE = 2
+"""Searches from a mode with its discs exchanged, and as many with its discs drawn anew."""
 _ACCEPTABLE = 1.0
 """Standard deviations of chi^2 by which a description of the data may be worse than the truth is on average."""
 _AGAIN = 3.0
@@ -73,7 +76,9 @@ def find_modes(
     Gauss-Newton search (SciPy's `least_squares`) in latent coordinates, where the prior is a quadratic term and no
     bound is met. As long as the best place does not describe the data, and no two searches came to it, there is another
     round of searches, from new draws (a mode that was found once may well be one of many: Boender & Rinnooy Kan 1987,
-    Math. Program. 37, 59). Modes within 30 nats of the best are kept.
+    Math. Program. 37, 59). Two discs can trade places, or one fade and leave its place to the other: from every
+    mode more searches start with its discs exchanged, and with discs drawn anew. Modes within 30 nats of the best are
+    kept.
 
     Args:
         problem: the galaxy.
@@ -90,11 +95,11 @@ def find_modes(
     target, rng = problem.target, np.random.default_rng(seed)
     report("first answer", 0.0, "compiling")
     rough: list[_Found] = []
-    calls = 0
+    screened = 0
     for number in range(_MOST_ROUNDS):
         z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None or number else candidates
         values = log_likelihoods(problem, z)
-        calls += len(z)
+        screened += len(z)
         if not np.any(np.isfinite(values)):
             raise InputError(
                 f"the likelihood is zero or not a number at all {len(z)} starts: what predicts the maps gives none that"
@@ -107,23 +112,19 @@ def find_modes(
             rough.append(_climb(problem.cut_opposite(theta), theta, _ROUGH_STEPS))
         if _settled(problem, rough):
             break
-    rough.sort(key=lambda found: -found.value)
-    problem = problem.cut_opposite(rough[0].theta)
-    fine: list[_Found] = []
-    for found in rough:
-        promising = found.value > rough[0].value - 20 * _KEEP_WITHIN and len(fine) < _REFINED
-        if promising and not _known(problem, found, fine):
-            fine.append(_climb(problem.cut_opposite(found.theta), found.theta, _FINE_STEPS))
-    fine.sort(key=lambda found: -found.value)
-    problem = problem.cut_opposite(fine[0].theta)
-    kept: list[_Found] = []
-    for found in fine:
-        if found.value > fine[0].value - _KEEP_WITHIN and not _known(problem, found, kept):
-            kept.append(found)
+    best = _best(problem, rough)
+    discs = disc_pairs(target.prior.parameters)
+    if discs:
+        report("first answer", (starts + 1) / (starts + 2), "with other discs")
+        others = [theta for found in best for theta in _with_other_discs(problem, found.theta, discs, rng)]
+        screened += CHUNK * len(best)
+        more = [_climb(problem.cut_opposite(theta), theta, _ROUGH_STEPS) for theta in others]
+        rough += [*best, *more]
+        best = _best(problem, [*best, *more])
+    calls = screened + sum(found.calls for found in (*rough, *best))
     # Cut between the modes, not through one of them: half a turn apart, the second lies where the first was cut.
-    problem = problem.cut_opposite(np.stack([np.asarray(found.theta) for found in kept]))
-    modes = _modes(problem, kept)
-    calls += sum(found.calls for found in (*rough, *fine))
+    problem = problem.cut_opposite(np.stack([np.asarray(found.theta) for found in best]))
+    modes = _modes(problem, best)
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
     return Modes(problem, modes, calls)
 
@@ -134,6 +135,50 @@ class _Found(NamedTuple):
     value: float
     theta: jax.Array
     calls: int
+
+
+def _best(problem: Problem, rough: list[_Found]) -> list[_Found]:
+    """The ends of a few searches, the best first, each of them once."""
+    rough = sorted(rough, key=lambda found: -found.value)
+    fine: list[_Found] = []
+    for found in rough:
+        promising = found.value > rough[0].value - 20 * _KEEP_WITHIN and len(fine) < _REFINED
+        if promising and not _known(problem, found, fine):
+            fine.append(_climb(problem.cut_opposite(found.theta), found.theta, _FINE_STEPS))
+    fine.sort(key=lambda found: -found.value)
+    kept: list[_Found] = []
+    for found in fine:
+        if found.value > fine[0].value - _KEEP_WITHIN and not _known(problem, found, kept):
+            kept.append(found)
+    return kept
+
+
+def _with_other_discs(
+    problem: Problem, theta: jax.Array, discs: tuple[tuple[str, str], ...], rng: np.random.Generator
+) -> list[jax.Array]:
+    """Parameters from which to search on: those of a mode, but the discs exchanged or new, as the data like them best.
+
+    In latent coordinates, so that each disc stays within its own prior. Where an order holds between two parameters,
+    the radii, both are new: a disc that trades places need not take the place of the other.
+    """
+    problem = problem.cut_opposite(theta)
+    target, arrays = problem.target, problem.arrays
+    column = {name: i for i, name in enumerate(target.prior.names)}
+    inner, outer = (np.array([column[pair[side]] for pair in discs]) for side in (0, 1))
+    ordered = {name for order in target.prior.parameters.orders for name in (*order.smaller, order.larger)}
+    new = np.array([i for pair in discs for i in (column[name] for name in pair) if not ordered.isdisjoint(pair)], int)
+    exchanged = np.repeat(np.asarray(target.latent(theta, arrays.shift), np.float64)[None], CHUNK // 2, axis=0)
+    redrawn = exchanged.copy()
+    exchanged[:, inner], exchanged[:, outer] = exchanged[:, outer], exchanged[:, inner]
+    exchanged[:, new] = rng.standard_normal((len(exchanged), new.size))
+    both = np.concatenate([inner, outer])
+    redrawn[:, both] = rng.standard_normal((len(redrawn), both.size))
+    chosen = []
+    values = log_likelihoods(problem, np.concatenate([exchanged, redrawn])).reshape(2, -1)
+    for z, value in zip((exchanged, redrawn), values, strict=True):
+        for index in np.argsort(-value)[:_FROM_A_MODE]:
+            chosen.append(target.parameters(jnp.asarray(z[index], arrays.shift.dtype), arrays.shift))
+    return chosen
 
 
 def _settled(problem: Problem, found: list[_Found]) -> bool:

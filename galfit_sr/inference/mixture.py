@@ -11,7 +11,7 @@ import numpy as np
 from .flow import Couplings, Flow, make_flow, straight_couplings
 from .maximum import Mode
 
-MOST_COMPONENTS = 4
+MOST_COMPONENTS = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -32,6 +32,11 @@ _BATCH, _STEPS = 32, 250
 """Draws of a step, steps of a round."""
 _POWERS = (0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 """Of every round: the power of a draw's importance weight by which it counts."""
+_FILLS = _POWERS.index(0.5)
+"""The first round that fills the tails; the efficiency of those before tells little, for what a flow misses it does not
+draw."""
+_PATIENCE, _MORE = 2, 1.25
+"""Rounds that may pass before the efficiency has risen by this factor."""
 _RATE, _KEPT, _MOST_NORM = 2e-3, 0.99, 10.0
 _DEPTH = 5.0
 """Nats per dimension below the best draw of a step at which the pull of the posterior on a draw is halved: at first the
@@ -52,9 +57,17 @@ class _Training(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bent:
-    """A mode's trained couplings and its log evidence by importance sampling, less the offset of the likelihood."""
+    """A mode's flow after some rounds.
+
+    Attributes:
+        couplings: trained.
+        efficiency: of importance sampling from the flow.
+        log_evidence: of the mode, by that sampling, less the offset of the likelihood.
+        calls: likelihoods and gradients so far.
+    """
 
     couplings: Couplings
+    efficiency: float
     log_evidence: float
     calls: int
 
@@ -97,17 +110,28 @@ def _bent(
     flow, training, arrays = replicated((flow, training, problem.arrays), mesh)
     key, draws_key = jax.random.split(jax.random.key(draws_seed))
     words = name
+    rounds: list[_Bent] = []
     for number, power in enumerate(_POWERS):
         if progress is not None:
             progress("bending", None, words)
         round_key = jax.random.fold_in(key, number)
         training = _train(problem.target, mesh, flow, training, jnp.asarray(power, dtype), round_key, arrays)
         weighed = weigh(_log_ratios(problem, flow._replace(couplings=training.average), draws_key))
-        words = f"{name}, {weighed.effective / CHUNK:.0%} efficient"
-        if weighed.effective > _EFFICIENT * CHUNK or weighed.log_mean < best - _HOPELESS:
+        average = Couplings(*(np.asarray(a, np.float32) for a in training.average))
+        calls = (number + 1) * (_BATCH * _STEPS + CHUNK)
+        rounds.append(_Bent(average, weighed.effective / CHUNK, weighed.log_mean, calls))
+        words = f"{name}, {rounds[-1].efficiency:.0%} efficient"
+        if rounds[-1].efficiency > _EFFICIENT or rounds[-1].log_evidence < best - _HOPELESS or _stalled(rounds):
             break
-    average = Couplings(*(np.asarray(a, np.float32) for a in training.average))
-    return _Bent(average, weighed.log_mean, (number + 1) * (_BATCH * _STEPS + CHUNK))
+    chosen = max(rounds[_FILLS:] or rounds[-1:], key=lambda one: one.efficiency)
+    return dataclasses.replace(chosen, calls=calls)
+
+
+def _stalled(rounds: list[_Bent]) -> bool:
+    """Whether the last rounds have brought little."""
+    efficiencies = [one.efficiency for one in rounds[_FILLS:]]
+    before, last = efficiencies[:-_PATIENCE], efficiencies[-_PATIENCE:]
+    return bool(before) and max(last) < _MORE * max(before)
 
 
 def _log_ratios(problem: Problem, flow: Flow, key: jax.Array) -> np.ndarray:

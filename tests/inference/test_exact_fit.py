@@ -29,9 +29,11 @@ RECIPE = Recipe(low=Canvas(8, 5.0), high=Canvas(16, 2.5), fidelity="point")
 MODEL = GalaxyModel(canvas=RECIPE.high, fidelity="point")
 OBSERVATION = make_mock(MOCK_TRUTH, model=MODEL, fibres=0, seed=3)
 SETTINGS = Nested(nlive=150, walks=60)
-# What pixels of 2.5 arcsec do not tell is fixed: its posterior would be known too badly to be compared.
+# What pixels of 2.5 arcsec do not tell is fixed, its posterior would be known too badly to be compared; and the discs'
+# own, to be quick.
 PARAMETERS = default_parameters()
-for fixed in ("log10_bulge_radius", "bulge_slope", "log10_halo_fraction", "halo_concentration", "ml_bulge"):
+FREE = {"x0", "y0", "position_angle", "inclination", "log10_bulge_mass", "log10_disc2_mass", "ml_disc2", "k_disc2"}
+for fixed in set(PARAMETERS.names) - FREE:
     PARAMETERS = PARAMETERS.replace(fixed, value=MOCK_TRUTH[fixed])
 
 

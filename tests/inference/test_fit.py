@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -73,6 +74,24 @@ def test_both_sides_recede_without_velocities():
     assert abs(first.log_evidence - second.log_evidence) < 0.5
 
 
+def test_discs_that_can_trade_places_have_two_modes():
+    """Without an order between their radii nothing tells which disc is the first: exchanged, a mode is a mode."""
+    components = ("disc1", "disc2", "halo")
+    model = GalaxyModel(components, Canvas(12, 3.0), "point")
+    parameters = dataclasses.replace(default_parameters(components), orders=())
+    answer = first_answer(make_mock(MOCK_TRUTH, model=model, fibres=0, seed=1), model=model, parameters=parameters)
+    assert len(answer.modes) >= 2
+    first, second = answer.modes[:2]
+    other = {"disc1": "disc2", "disc2": "disc1"}
+    exchanged = [
+        parameters.names.index(re.sub("disc[12]", lambda disc: other[disc[0]], name)) for name in parameters.names
+    ]
+    deviations = np.sqrt(np.diag(second.covariance))
+    assert np.max(np.abs(first.z[exchanged] - second.z) / deviations) < 0.1
+    assert np.max(np.abs(first.z - second.z) / deviations) > 10
+    assert abs(first.log_evidence - second.log_evidence) < 0.1
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "student-t"])
 def test_jitter_and_systemic_velocity_are_found(kind):
     defaults = default_parameters()
@@ -117,15 +136,16 @@ def test_a_model_that_does_not_describe_the_data_is_told_before_sampling():
 )
 def test_second_galaxy_compiles_nothing(sampler):
     """Another truth, redshift, PSF and mask: what a survey pays per galaxy is sampling alone."""
-    first = mock(1)
+    components = ("disc1", "halo")
+    model = GalaxyModel(components, Canvas(12, 3.0), "point")
+    first, other = (make_mock(MOCK_TRUTH | {"inclination": i}, model=model, fibres=0, seed=1) for i in (0.7, 0.5))
     second = dataclasses.replace(
-        mock(2, inclination=0.5, log10_disc2_mass=10.9),
+        other,
         redshift=0.05,
         psf_kinematics=GaussianPSF(2.2),
-        good=first.good._replace(velocity=first.good.velocity & (np.arange(32) > 4)[:, None]),
+        good=first.good._replace(velocity=first.good.velocity & (np.arange(12) > 2)[:, None]),
     )
-    parameters = default_parameters()
-    fit(first, model=MODEL, parameters=parameters, sampler=sampler)
+    fit(first, model=model, parameters=default_parameters(components), sampler=sampler)
     compiled: list[str] = []
 
     def heard(event: str, seconds: float, **details: object) -> None:
@@ -133,7 +153,7 @@ def test_second_galaxy_compiles_nothing(sampler):
             compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(heard)
-    fit(second, model=MODEL, parameters=default_parameters(), sampler=sampler)
+    fit(second, model=model, parameters=default_parameters(components), sampler=sampler)
     assert not compiled
     # The count is not blind.
     jax.jit(lambda x: x + 1.25)(np.float64(1.0))

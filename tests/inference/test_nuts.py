@@ -22,6 +22,7 @@ from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
 
 GAUSSIAN = analytic.correlated_gaussian(18)
 SETTINGS = Nuts(warmup=300, effective_samples=1500)
+FEWER = dataclasses.replace(SETTINGS, effective_samples=400)
 MODEL = GalaxyModel(components=("disc1", "halo"), canvas=Canvas(8, 5.0), fidelity="point")
 GALAXY = make_mock(MOCK_TRUTH, model=MODEL, fibres=0, seed=1)
 
@@ -115,15 +116,15 @@ def test_more_effective_samples_can_be_asked_for_later(tmp_path):
 
 @pytest.fixture(scope="module")
 def posterior() -> Posterior:
-    return fit(GALAXY, model=MODEL, sampler=SETTINGS, seed=1)
+    return fit(GALAXY, model=MODEL, sampler=FEWER, seed=1)
 
 
 def test_fit_of_a_galaxy(posterior, tmp_path):
     assert posterior.sampler == "nuts"
     assert posterior.converged
-    assert posterior.chains == SETTINGS.chains
+    assert posterior.chains == FEWER.chains
     assert posterior.log_evidence is None
-    assert posterior.effective_sample_size == posterior.sampler_settings["effective"] >= SETTINGS.effective_samples
+    assert posterior.effective_sample_size == posterior.sampler_settings["effective"] >= FEWER.effective_samples
     path = tmp_path / "posterior.nc"
     posterior.save(path)
     loaded = Posterior.load(path)
