@@ -352,6 +352,8 @@ COMPONENT_NAMES = ("bulge", "disc1", "disc2", "halo")
 _DISCS = ("disc1", "disc2")
 ALL_COMPONENTS = (*COMPONENT_NAMES, *(THICK + c for c in _DISCS))
 _THICKNESS = "thickness_"
+THICKNESSES = tuple(_THICKNESS + c for c in _DISCS)
+"""Names of the parameters that only thick discs have."""
 _RADIUS = {c: f"log10_{c}_radius" for c in ("bulge", "disc1", "disc2")}
 _DEFAULTS = (
     Parameter("x0", "kpc", r"$x_0$", "centre, along columns", _uniform(-2, 2)),

@@ -60,7 +60,7 @@ def emulated(recipe: Recipe, pairs: Pairs, error: Any) -> tuple[Maps, Maps]:
         Maps(*4 * (empty > 0,)),
     )
     weights, scene = optics(error, look), make_scene(recipe.low, redshift)
-    parameters = training_prior().parameters
+    parameters = training_prior(recipe.components).parameters
 
     def one(theta: jax.Array, low: Maps) -> tuple[Maps, Maps]:
         return FUNCTION(weights, Inputs(low, parameters.complete(theta), scene))

@@ -52,7 +52,12 @@ def biased(emulator: Emulator) -> Emulator:
 
 def as_emulator(model: GalaxyModel) -> Emulator:
     """The full-resolution model in the shape of an emulator, without error: for canvases that no emulator is for."""
-    recipe = Recipe(fidelity=model.fidelity, low=model.canvas, high=model.canvas)  # type: ignore[arg-type]
+    recipe = Recipe(
+        fidelity=model.fidelity,  # type: ignore[arg-type]
+        low=model.canvas,
+        high=model.canvas,
+        components=model.components,
+    )
     card = Card("full resolution", "The galaxy model itself.", recipe)
     return Emulator(card, _Itself(model), partial(full_scene, model))
 

@@ -15,8 +15,10 @@ from ..inference.fit import pose
 from ..inference.likelihood import LikelihoodSettings
 from ..inference.problem import Problem
 from ..model.galaxy import GalaxyModel
+from ..model.scene import FIDELITIES
 from ..observations import mock_galaxy_path, read
-from ..observations.mock import MOCK_TRUTH
+from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH
+from ..parameters import COMPONENT_NAMES
 from ..progress import Progress
 from .benchmark import BATCH, no_stored_programs, time_compiled, time_single
 from .rendering import text
@@ -28,7 +30,8 @@ def compare_predictors(
     """Times the likelihood of the bundled galaxy with each predictor, in single precision.
 
     Args:
-        emulators: to be timed beside the model in its two fidelities; all that are installed if not given.
+        emulators: to be timed beside the model that they are for, in its two fidelities; all that are installed if not
+            given.
         progress: called with stage, fraction done and what is timed.
 
     Returns:
@@ -38,29 +41,38 @@ def compare_predictors(
     """
     report = progress or (lambda stage, fraction, detail: None)
     emulators = all_emulators() if emulators is None else emulators
+    models = tuple(dict.fromkeys((COMPONENT_NAMES, *(e.card.recipe.components for e in emulators))))
     rows = []
     with jax.enable_x64(False), no_stored_programs():
-        for i, (name, emulator, plain, aware) in enumerate(_problems(emulators)):
-            report("predictors", i / (len(emulators) + 2), name)
+        for i, (name, emulator, plain, aware) in enumerate(_problems(models, emulators)):
+            report("predictors", i / (len(emulators) + len(FIDELITIES) * len(models)), name)
             rows.append(_row(name, emulator, plain, aware))
     report("predictors", 1.0, "")
     return rows
 
 
-def _problems(emulators: tuple[Emulator, ...]) -> Iterator[tuple[str, Emulator | None, Problem, Problem | None]]:
-    """Name, emulator, and the problem without and with the emulator's error."""
+def _problems(
+    models: tuple[tuple[str, ...], ...], emulators: tuple[Emulator, ...]
+) -> Iterator[tuple[str, Emulator | None, Problem, Problem | None]]:
+    """Name, emulator, and the problem without and with the emulator's error; emulators after their model."""
     galaxy = read(mock_galaxy_path())
-    yield "full resolution, point", None, pose(galaxy, model=GalaxyModel(fidelity="point")), None
-    yield "full resolution, pixel", None, pose(galaxy, model=GalaxyModel(fidelity="pixel")), None
-    for emulator in emulators:
-        plain, aware = (
-            pose(galaxy, emulator=emulator, likelihood=LikelihoodSettings(emulator_error=e)) for e in (False, True)
-        )
-        yield emulator.card.name, emulator, plain, aware
+    for components in models:
+        thick = ", thick" if components != COMPONENT_NAMES else ""
+        for fidelity in FIDELITIES:
+            model = GalaxyModel(components, fidelity=fidelity)
+            yield f"full resolution, {fidelity}{thick}", None, pose(galaxy, model=model), None
+        for emulator in emulators:
+            if emulator.card.recipe.components == components:
+                plain, aware = (
+                    pose(galaxy, emulator=emulator, likelihood=LikelihoodSettings(emulator_error=e))
+                    for e in (False, True)
+                )
+                yield emulator.card.name, emulator, plain, aware
 
 
 def _row(name: str, emulator: Emulator | None, plain: Problem, aware: Problem | None) -> dict[str, Any]:
-    theta = jnp.asarray(plain.target.prior.parameters.flatten(MOCK_TRUTH), jnp.float32)
+    truth = {**MOCK_TRUTH, **MOCK_THICKNESS}
+    theta = jnp.asarray(plain.target.prior.parameters.flatten(truth), jnp.float32)
     timed = time_compiled(plain.target.log_likelihood, theta, plain.arrays)
     gradient = time_single(jax.grad(plain.target.log_likelihood), theta, plain.arrays)
     with_error = None if aware is None else time_single(aware.target.log_likelihood, theta, aware.arrays)

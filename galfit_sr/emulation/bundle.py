@@ -19,6 +19,7 @@ from .card import Card, read_card
 from .emulator import Emulator
 from .error import ErrorNetwork
 from .network import Network, NetworkFunction, Weights, blank
+from .scale_free import context_names
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 
@@ -65,7 +66,8 @@ def load_bundle(folder: Path, network: Network) -> Emulator:
         tensors = load(content)
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    return Emulator(card, NetworkFunction(network), _nested(tensors, network, card.recipe.scale, folder))
+    learnt = ErrorNetwork(card.recipe.scale, facts=len(context_names(card.recipe.components)))
+    return Emulator(card, NetworkFunction(network), _nested(tensors, network, learnt, folder))
 
 
 def load_packaged(package: str, network: Network) -> Emulator:
@@ -96,8 +98,8 @@ def _flat(tree: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[str,
             yield ".".join(here), value
 
 
-def _nested(tensors: Mapping[str, np.ndarray], network: Network, scale: int, folder: Path) -> Weights:
-    blanks = {"network": blank(network), "error": blank(ErrorNetwork(scale))}
+def _nested(tensors: Mapping[str, np.ndarray], network: Network, error: ErrorNetwork, folder: Path) -> Weights:
+    blanks = {"network": blank(network), "error": blank(error)}
     wanted = {name: tuple(a.shape) for name, a in _flat(blanks, ())} | {"ranges": (2, 4)}
     for name, shape in wanted.items():
         found = tensors[name].shape if name in tensors else "nothing"

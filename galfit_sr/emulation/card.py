@@ -37,8 +37,8 @@ class Card(Shown):
         weights: how many numbers it learnt.
         fwhm: `photometry` and `kinematics` -> least and greatest FWHM [arcsec] of the Gaussian point spread functions
             that it serves, where that is not the recipe's alone.
-        ranges: scale-free quantity (see `scale_free.CONTEXT`) -> least and greatest value in training; empty for an
-            emulator that learnt nothing. All of them are pure numbers.
+        ranges: scale-free quantity (see `scale_free.context_names`) -> least and greatest value in training; empty for
+            an emulator that learnt nothing. All of them are pure numbers.
         training: how it was trained: epochs, galaxies, seconds, device, seed.
         held_out: its errors on galaxies that it had not seen (see `measures`).
         known_failures: sentences.
@@ -111,7 +111,11 @@ class Card(Shown):
             f" {', '.join(f'{name} {low:.3g} to {high:.3g}' for name, (low, high) in self.ranges.items())}"
         )
         return "; ".join(
-            [f"{recipe.high.size}x{recipe.high.size} pixels of {recipe.high.pixel_scale} arcsec", *psfs]
+            [
+                f"a galaxy of {', '.join(recipe.components)}",
+                f"{recipe.high.size}x{recipe.high.size} pixels of {recipe.high.pixel_scale} arcsec",
+                *psfs,
+            ]
             + ([trained] if self.ranges else [])
         )
 

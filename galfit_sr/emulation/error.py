@@ -27,11 +27,13 @@ class ErrorNetwork:
     Attributes:
         scale: pixels of the maps along a side of one of the low resolution.
         features: of the two hidden layers.
+        facts: entries of the context, see `scale_free.context_names`.
         floor: least error, scale-free: what single precision leaves open.
     """
 
     scale: int
     features: int = 32
+    facts: int = len(CONTEXT)
     floor: float = 1e-7
 
     def build(self, rngs: nnx.Rngs) -> nnx.Module:
@@ -44,7 +46,7 @@ class _Module(nnx.Module):
         features = network.features
         self.floor = network.floor
         self.local = nnx.Linear(LOCAL, features, rngs=rngs)
-        self.context = nnx.Linear(len(CONTEXT), features, use_bias=False, rngs=rngs)
+        self.context = nnx.Linear(network.facts, features, use_bias=False, rngs=rngs)
         self.hidden = nnx.Linear(features, features, rngs=rngs)
         self.last = nnx.Linear(features, len(MAP_NAMES) * network.scale**2, rngs=rngs)
 
@@ -60,7 +62,7 @@ def local_features(low: jax.Array, context: jax.Array) -> jax.Array:
 
     Args:
         low: (n, n, 4) scale-free maps.
-        context: (c,) see `scale_free.CONTEXT`.
+        context: (c,) see `scale_free.context_names`.
     """
     n = low.shape[0]
     padded = jnp.pad(low, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -81,16 +83,18 @@ def local_features(low: jax.Array, context: jax.Array) -> jax.Array:
 
 def _place(n: int, context: jax.Array) -> jax.Array:
     """(n, n, 8) where pixels lie from the centre: logarithms of distances, and what tells sub-pixels apart close by."""
-    place = dict(zip(CONTEXT, context, strict=True))
+    place = dict(zip(CONTEXT, context, strict=False))
     pixels = jnp.arange(n, dtype=context.dtype)
     x, y = jnp.meshgrid(pixels - place["column"], pixels - place["row"])
     cos, sin = place["cos_position_angle"], place["sin_position_angle"]
+    # Of a disc seen edge-on there is no deprojected distance.
+    flattening = jnp.maximum(place["cos_inclination"], _FLATTEST)
     along, across = x * cos + y * sin, y * cos - x * sin
     squared = x**2 + y**2
     distances = [
         squared,
-        along**2 + (across / place["cos_inclination"]) ** 2,
-        across**2 + (along / place["cos_inclination"]) ** 2,
+        along**2 + (across / flattening) ** 2,
+        across**2 + (along / flattening) ** 2,
     ]
     near = 1 / (1 + squared)
     logarithms = [jnp.log(d + _CORE**2) / 2 for d in distances]
@@ -98,3 +102,4 @@ def _place(n: int, context: jax.Array) -> jax.Array:
 
 
 _CORE = 0.17
+_FLATTEST = 0.1

@@ -61,7 +61,7 @@ def learn_error(
         nested dictionaries of NumPy arrays; the same for the same arguments.
     """
     count, size = examples.low.shape[:2]
-    network = ErrorNetwork(residual.shape[1] // size)
+    network = ErrorNetwork(residual.shape[1] // size, facts=examples.context.shape[1])
     parts = [_local(examples.low[rows], examples.context[rows]) for rows in batches(count, _BATCH)]
     local, local_scaling = _scaled(np.concatenate([np.asarray(part) for part in parts])[:count])
     context, context_scaling = _scaled(examples.context)

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..maps import Maps
 from ..model.scene import Scene
+from ..parameters import Parameters
 from ..progress import Progress
 from .pairs import BATCH, Pairs, cosmology, galaxies, make_pairs, split, training_prior
 from .recipe import Recipe
@@ -27,7 +28,7 @@ class Examples(NamedTuple):
     Attributes:
         low: (n, s, s, 4) scale-free maps at low resolution.
         high: (n, S, S, 4) scale-free maps at high resolution.
-        context: (n, c) see `scale_free.CONTEXT`.
+        context: (n, c) see `scale_free.context_names`.
         unit: amplitudes, (n,) each.
     """
 
@@ -138,13 +139,21 @@ def as_examples(recipe: Recipe, pairs: Pairs) -> Examples:
     with jax.enable_x64(False):
         scene = recipe.low_scene(recipe.redshift[0])
         columns = (pairs.theta, kpc.astype(np.float32), density.astype(np.float32), pairs.low, pairs.high)
-        return jax.device_get(_scale_free(scene, *columns))
+        return jax.device_get(_scale_free(training_prior(recipe.components).parameters, scene, *columns))
 
 
-@jax.jit
-def _scale_free(scene: Scene, theta: jax.Array, kpc: jax.Array, density: jax.Array, low: Maps, high: Maps) -> Examples:
+@partial(jax.jit, static_argnames="parameters")
+def _scale_free(
+    parameters: Parameters,
+    scene: Scene,
+    theta: jax.Array,
+    kpc: jax.Array,
+    density: jax.Array,
+    low: Maps,
+    high: Maps,
+) -> Examples:
     def one(theta: jax.Array, kpc: jax.Array, density: jax.Array, low: Maps, high: Maps) -> Examples:
-        values = training_prior().parameters.complete(theta)
+        values = parameters.complete(theta)
         here = scene._replace(kpc_per_pixel=kpc, critical_density=density)
         unit = amplitudes(values, here)
         return Examples(to_scale_free(low, unit), to_scale_free(high, unit), context(values, here), unit)

@@ -101,7 +101,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         InputError: it cannot be written.
     """
     plan = manifest.plan
-    free = training_prior().parameters.free
+    free = training_prior(plan.recipe.components).parameters.free
     table = {
         "format": _FORMAT,
         "version": manifest.version,
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of the store in `folder`.
 
     Raises:
-        InputError: there is none, or it is none of this version's stores for the default parameters.
+        InputError: there is none, or it is none of this version's stores.
     """
     path = folder / MANIFEST
     try:
@@ -133,11 +133,13 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     if not isinstance(table, dict) or table.get("format") != _FORMAT:
         raise InputError(f"{path} is not the manifest of a store of training pairs; its format must be {_FORMAT!r}")
-    names, needed = tuple(parameter["name"] for parameter in table["parameters"]), training_prior().names
+    recipe = read_recipe(table["recipe"])
+    names = tuple(parameter["name"] for parameter in table["parameters"])
+    needed = training_prior(recipe.components).names
     if names != needed:
         raise InputError(
             f"the pairs in {folder} have the parameters {', '.join(names)}; {', '.join(needed)} are needed"
         )
     numbers = {name: table[name] for name in ("total", "validation", "shard_size")}
-    plan = Plan(read_recipe(table["recipe"]), **numbers)
+    plan = Plan(recipe, **numbers)
     return Manifest(plan, table["version"], {int(shard): files for shard, files in table["shards"].items()})

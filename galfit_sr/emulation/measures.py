@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from ..maps import MAP_NAMES, MAP_UNITS, TYPICAL_NOISE
+from ..parameters import bounds
 from .examples import Examples, as_examples
 from .learning import batches
 from .network import Network, Weights, predict, restored
@@ -26,8 +27,8 @@ CENTRE = 2.0
 """Arcsec from the galaxy's centre that count as its centre."""
 _BATCH = 32
 _MOVED = {
-    "inclination": ((0.1, math.pi / 3), (math.pi / 3, math.radians(75))),
-    **{f"log10_{star}_radius": ((-2.0, 1.5), (-2.0, 2.0)) for star in ("bulge", "disc1", "disc2")},
+    "inclination": (math.pi / 3, math.radians(75)),
+    **{f"log10_{star}_radius": (-2.0, 2.0) for star in ("bulge", "disc1", "disc2")},
 }
 
 
@@ -40,8 +41,9 @@ def outside(recipe: Recipe, count: int) -> Examples:
 def outside_box(recipe: Recipe, count: int) -> tuple[Recipe, np.ndarray, np.ndarray]:
     """Galaxies like none in training: a design of a recipe, with the box moved.
 
-    They are inclined by 60 to 75 degrees instead of 6 to 60, their radii reach to 10^2 kpc instead of 10^1.5 (stretched
-    from 10^-2 on, which keeps their order), and their redshifts are twice as high.
+    They are inclined by 60 to 75 degrees instead of 6 to 60 (those with thick discs by any angle, as in training),
+    their radii reach to 10^2 kpc instead of 10^1.5 (stretched from 10^-2 on, which keeps their order), and their
+    redshifts are twice as high.
 
     Args:
         recipe: of the training.
@@ -53,9 +55,12 @@ def outside_box(recipe: Recipe, count: int) -> tuple[Recipe, np.ndarray, np.ndar
     first, last = recipe.redshift
     far = dataclasses.replace(recipe, redshift=(2 * first, 2 * last))
     theta, redshift = galaxies(far, np.arange(count), count)
-    for name, ((a, b), (c, d)) in _MOVED.items():
-        column = training_prior().names.index(name)
-        theta[:, column] = c + (theta[:, column] - a) * ((d - c) / (b - a))
+    prior = training_prior(recipe.components)
+    for name, (c, d) in _MOVED.items():
+        a, b = bounds(prior.parameters[name].prior)
+        if b < d:
+            column = prior.names.index(name)
+            theta[:, column] = c + (theta[:, column] - a) * ((d - c) / (b - a))
     return far, theta, redshift
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ..errors import InputError
+from ..maps import MAP_NAMES
 from .emulator import Estimate, Inputs
 from .error import ErrorNetwork, local_features
-from .scale_free import amplitudes, context, from_scale_free, to_scale_free, without_zero
+from .recipe import Recipe
+from .scale_free import amplitudes, context, context_names, from_scale_free, to_scale_free, without_zero
 from .upsampling import depth_to_space
 
 
@@ -24,7 +27,7 @@ class Network(Protocol):
     def build(self, rngs: nnx.Rngs) -> nnx.Module:
         """A module that is called with maps (b, n, n, 4), in [0, 1], and context (b, c), and returns (b, s n, s n, 4).
 
-        The context has the entries of `scale_free.CONTEXT`. Modules may ignore it.
+        The context has the entries of `scale_free.context_names`. Modules may ignore it.
         """
 
 
@@ -74,6 +77,19 @@ def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, c
     return nnx.merge(structure(network), nnx.State(weights))(normalised(low, ranges), context)
 
 
+def check_scale(network: Network, recipe: Recipe) -> None:
+    """Raises InputError unless a network gives as many pixels as a recipe asks for."""
+    size, high = recipe.low.size, recipe.high.size
+    shapes = ((2, len(MAP_NAMES)), (1, size, size, len(MAP_NAMES)), (1, len(context_names(recipe.components))))
+    given = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    (_, found, _, _) = jax.eval_shape(partial(predict, network), blank(network), *given).shape
+    if found != high:
+        raise InputError(
+            f"{network} makes {found}x{found} pixels of {size}x{size}, and the recipe asks for {high}x{high}; choose"
+            " canvases that fit"
+        )
+
+
 def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
     """One standard deviation of a network's maps, in scale-free units.
 
@@ -92,7 +108,7 @@ def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, scale: 
 
 def learnt_error(weights: Any, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
     """What the `ErrorNetwork` of some weights makes of galaxies; arguments and result as for `estimate_error`."""
-    module = nnx.merge(structure(ErrorNetwork(scale)), nnx.State(weights))
+    module = nnx.merge(structure(ErrorNetwork(scale, facts=context.shape[-1])), nnx.State(weights))
     return depth_to_space(module(jax.vmap(local_features)(low, context), context[:, None, None]), scale)
 
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..maps import MAP_NAMES, Maps
 from ..model.galaxy import GalaxyModel
 from ..model.scene import Scene, critical_density, kpc_per_arcsec
-from ..parameters import default_parameters
+from ..parameters import COMPONENT_NAMES, THICK, default_parameters
 from ..priors import Prior
 from .recipe import Recipe
 
@@ -30,7 +30,7 @@ class Pairs(NamedTuple):
     """m galaxies and their maps; NumPy float32 throughout.
 
     Attributes:
-        theta: (m, ndim) free parameters of `default_parameters()`, in the units of the model.
+        theta: (m, ndim) free parameters of `training_prior`, in the units of the model.
         redshift: (m,).
         low: (m, n, n) each, units as in `Maps`, at the centres of the low resolution's pixels, without PSF.
         high: (m, N, N) each, as a detector sees them.
@@ -64,9 +64,19 @@ class _Galaxy(NamedTuple):
 
 
 @cache
-def training_prior() -> Prior:
-    """Prior of the parameters that emulators are trained for: the default ones."""
-    return Prior(default_parameters())
+def training_prior(components: tuple[str, ...]) -> Prior:
+    """Prior of the parameters that emulators of a model are trained for: the default ones.
+
+    Raises:
+        InputError: the model lacks a component.
+    """
+    missing = set(COMPONENT_NAMES) - {name.removeprefix(THICK) for name in components}
+    if missing:
+        raise InputError(
+            f"a model of {', '.join(components)} lacks {', '.join(sorted(missing))}; emulators are made for galaxies of"
+            f" {', '.join(COMPONENT_NAMES)}, the discs razor-thin or thick"
+        )
+    return Prior(default_parameters(components))
 
 
 def split(recipe: Recipe, total: int, validation: int) -> Split:
@@ -100,7 +110,7 @@ def galaxies(recipe: Recipe, indices: np.ndarray, total: int) -> tuple[np.ndarra
         InputError: an index beyond the design.
     """
     check_indices(indices, total)
-    prior = training_prior()
+    prior = training_prior(recipe.components)
     dimensions = prior.ndim + 1
     if recipe.draws == "prior":
         cube = np.stack([np.random.default_rng([recipe.seed, i]).random(dimensions) for i in indices.tolist()])
@@ -123,7 +133,7 @@ def make_pairs(recipe: Recipe, theta: np.ndarray, redshift: np.ndarray, batch: i
 
     Args:
         recipe: how they are seen.
-        theta: (m, ndim) free parameters of `default_parameters()`, in the units of the model.
+        theta: (m, ndim) free parameters of `training_prior`, in the units of the model.
         redshift: (m,) within the recipe's range.
         batch: galaxies per call of the compiled program; the last call is filled up.
 
@@ -147,7 +157,7 @@ def make_pairs(recipe: Recipe, theta: np.ndarray, redshift: np.ndarray, batch: i
         for side in (0, 1)
     )
     pairs = Pairs(every.theta, np.asarray(redshift, dtype=np.float32), low, high)
-    _check_finite(pairs)
+    _check_finite(pairs, training_prior(recipe.components).names)
     return pairs
 
 
@@ -177,7 +187,7 @@ def _both_maps(
     low: GalaxyModel, high: GalaxyModel, mesh: Mesh, batch: _Galaxy, scenes: tuple[Scene, Scene]
 ) -> tuple[Maps, Maps]:
     """Maps of a batch of galaxies at both resolutions, (batch, n, n) each."""
-    parameters = training_prior().parameters
+    parameters = training_prior(high.components).parameters
 
     def both(galaxy: _Galaxy, scenes: tuple[Scene, Scene]) -> tuple[Maps, Maps]:
         values = parameters.complete(galaxy.theta)
@@ -191,11 +201,11 @@ def _both_maps(
     return spread(both, mesh, batch, scenes)
 
 
-def _check_finite(pairs: Pairs) -> None:
+def _check_finite(pairs: Pairs, names: tuple[str, ...]) -> None:
     finite = np.all([np.isfinite(maps).all(axis=(1, 2)) for maps in (*pairs.low, *pairs.high)], axis=0)
     if not finite.all():
         i = int(np.argmin(finite))
-        values = ", ".join(f"{n} = {v:g}" for n, v in zip(training_prior().names, pairs.theta[i], strict=True))
+        values = ", ".join(f"{n} = {v:g}" for n, v in zip(names, pairs.theta[i], strict=True))
         raise InputError(
             f"the maps of a galaxy at redshift {pairs.redshift[i]:g} are not finite ({values}); values from the prior"
             " and the recipe's redshifts are needed"

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
+from ..parameters import COMPONENT_NAMES
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..psf_table import psf_table, read_psf
 from ..seeds import check_seed
@@ -28,6 +29,7 @@ class Recipe:
         fidelity: of the high resolution (see `GalaxyModel`); the low one is the model at its pixels' centres.
         psf_photometry, psf_kinematics: of the high resolution; the low one has none.
         low, high: the canvases; the high one has a whole number of pixels for each of the low one.
+        components: of the galaxies, at both resolutions.
     """
 
     draws: Literal["prior", "latin-hypercube"] = "latin-hypercube"
@@ -38,9 +40,11 @@ class Recipe:
     psf_kinematics: PSF = SPECTROSCOPY
     low: Canvas = LOW_RESOLUTION
     high: Canvas = FULL_RESOLUTION
+    components: tuple[str, ...] = COMPONENT_NAMES
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        GalaxyModel(self.components)
         first, last = self.redshift
         if not 0 < first <= last < math.inf:
             raise InputError(f"redshifts reach from {first} to {last}; positive ones, the lowest first, are needed")
@@ -59,12 +63,12 @@ class Recipe:
     @property
     def low_model(self) -> GalaxyModel:
         """The model that a network starts from."""
-        return GalaxyModel(canvas=self.low, fidelity="point")
+        return GalaxyModel(self.components, self.low, "point")
 
     @property
     def high_model(self) -> GalaxyModel:
         """The model that it is to give."""
-        return GalaxyModel(canvas=self.high, fidelity=self.fidelity)
+        return GalaxyModel(self.components, self.high, self.fidelity)
 
     def low_scene(self, redshift: float) -> Scene:
         """Scene of the low resolution at a `redshift`: no PSF."""

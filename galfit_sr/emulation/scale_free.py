@@ -16,6 +16,7 @@ from ..maps import Maps
 from ..model.component import GRAVITATIONAL_CONSTANT, Values
 from ..model.halo import scale_radius
 from ..model.scene import Scene
+from ..parameters import THICKNESSES, default_parameters
 
 STARS = ("bulge", "disc1", "disc2")
 CONTEXT = (
@@ -35,6 +36,11 @@ CONTEXT = (
     "halo_concentration",
 )
 """Names of the entries of `context`, lengths in pixels of the low resolution; column and row are the centre's."""
+
+
+def context_names(components: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the entries of `context` for a model of `components`: `CONTEXT`, and the thicknesses of thick discs."""
+    return (*CONTEXT, *(name for name in THICKNESSES if name in default_parameters(components)))
 
 
 class Amplitudes(NamedTuple):
@@ -89,7 +95,7 @@ def without_zero(unit: Amplitudes) -> Amplitudes:
 
 
 def context(values: Values, scene: Scene) -> jax.Array:
-    """(len(CONTEXT),) everything a network can know of a galaxy beyond its maps, see `CONTEXT`.
+    """(c,) everything a network can know of a galaxy beyond its maps, see `context_names`.
 
     Args:
         values: all parameters, scalars.
@@ -113,6 +119,7 @@ def context(values: Values, scene: Scene) -> jax.Array:
         values["log10_halo_fraction"],
         jnp.log10(scale_radius(values, scene.critical_density)) - pixel,
         values["halo_concentration"],
+        *(values[name] for name in THICKNESSES if name in values),
     ]
     return jnp.stack(entries)
 

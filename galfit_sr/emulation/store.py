@@ -126,7 +126,7 @@ def import_zarr() -> ModuleType:
 def shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
     """Shape of one pair in each array."""
     low, high = ((len(MAP_NAMES), canvas.size, canvas.size) for canvas in (plan.recipe.low, plan.recipe.high))
-    return {"theta": (training_prior().ndim,), "redshift": (), "low": low, "high": high}
+    return {"theta": (training_prior(plan.recipe.components).ndim,), "redshift": (), "low": low, "high": high}
 
 
 def create_arrays(folder: Path, plan: Plan) -> None:

@@ -20,8 +20,8 @@ from .card import Card
 from .epochs import Learnt, learn
 from .examples import drawn, stored
 from .measures import measures, outside, residuals
-from .network import Network, Weights
-from .scale_free import CONTEXT
+from .network import Network, Weights, check_scale
+from .scale_free import context_names
 from .training_folder import Epoch, TrainingFolder
 from .training_settings import Training
 
@@ -64,13 +64,15 @@ def train(
     kind = (training.galaxies, training.validation, training.fresh)
     source = drawn(training.recipe, *kind) if data is None else stored(data, *kind)
     training = dataclasses.replace(training, recipe=source.recipe)
+    check_scale(network, source.recipe)
     table = {"network": {"name": name, **to_table(network)}, **training.table()}
     home = TrainingFolder(folder, table)
     home.check(resume=resume, overwrite=overwrite)
     with jax.enable_x64(False):
         examples = source.examples(source.training(0), "training galaxies", progress)
         ranges = np.stack([f(examples.high, axis=(0, 1, 2)) for f in (np.min, np.max)])
-        facts = {n: (float(c.min()), float(c.max())) for n, c in zip(CONTEXT, examples.context.T, strict=True)}
+        names = context_names(source.recipe.components)
+        facts = {n: (float(c.min()), float(c.max())) for n, c in zip(names, examples.context.T, strict=True)}
         held_out = source.examples(source.validation, "validation galaxies", progress)
         learnt = learn(
             network,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..emulation.card import Card
-from ..emulation.scale_free import CONTEXT, context
+from ..emulation.scale_free import context, context_names
 from ..maps import KINEMATIC, MAP_WORDS, Observation
 from ..model.scene import Scene
 from ..parameters import Parameter
@@ -66,7 +66,7 @@ def outside_training(posterior: Posterior, card: Card, scene: Scene) -> list[str
     """
     draws = jnp.asarray(posterior.equal_weight_samples(_DRAWS, posterior.seed), scene.origin.dtype)
     contexts = jax.vmap(lambda vector: context(posterior.parameters.complete(vector), scene))(draws)
-    return card.beyond(np.asarray(contexts), CONTEXT)
+    return card.beyond(np.asarray(contexts), context_names(card.recipe.components))
 
 
 def convergence(posterior: Posterior) -> list[str]:

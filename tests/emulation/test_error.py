@@ -83,7 +83,7 @@ def test_what_a_network_does_not_see_counts_as_error(toy):
 
 def test_errors_and_their_gradients_are_finite_over_the_prior():
     emulator = find_emulator("bicubic")
-    recipe, prior = emulator.card.recipe, training_prior()
+    recipe, prior = emulator.card.recipe, training_prior(emulator.card.recipe.components)
     scene = recipe.low_scene(recipe.redshift[0])
     weights = jax.tree.map(jnp.asarray, emulator.weights)
 

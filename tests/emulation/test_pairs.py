@@ -18,6 +18,7 @@ from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
 from galfit_sr.model.scene import make_scene
+from galfit_sr.parameters import COMPONENT_NAMES
 
 SURVEY = Recipe(draws="prior", seed=3, redshift=(0.01, 0.1))
 CUBE = Recipe(draws="latin-hypercube", seed=3, redshift=(0.01, 0.1))
@@ -33,7 +34,7 @@ def pairs():
 def single(model, scene, theta):
     """Maps of one galaxy in single precision, as a caller of the model would have them."""
     with jax.enable_x64(False):
-        values = training_prior().parameters.complete(jnp.asarray(theta))
+        values = training_prior(COMPONENT_NAMES).parameters.complete(jnp.asarray(theta))
         return jax.device_get(compiled(model)(values, scene()).maps)
 
 
@@ -59,12 +60,12 @@ class TestGalaxies:
     def test_galaxies_are_of_the_prior(self, recipe):
         theta, redshift = galaxies(recipe, np.arange(TOTAL), TOTAL)
         assert theta.dtype == redshift.dtype == np.float32
-        assert np.isfinite(training_prior().log_density(jnp.asarray(theta, jnp.float64))).all()
+        assert np.isfinite(training_prior(COMPONENT_NAMES).log_density(jnp.asarray(theta, jnp.float64))).all()
         assert np.all((redshift >= 0.01 * (1 - 1e-6)) & (redshift <= 0.1 * (1 + 1e-6)))
 
     def test_a_latin_hypercube_has_one_galaxy_in_every_stratum(self):
         theta, redshift = galaxies(CUBE, np.arange(TOTAL), TOTAL)
-        cube = np.asarray(training_prior().cube(jnp.asarray(theta, jnp.float64)))
+        cube = np.asarray(training_prior(COMPONENT_NAMES).cube(jnp.asarray(theta, jnp.float64)))
         every = np.column_stack([cube, np.log(redshift / 0.01) / np.log(10)])
         np.testing.assert_array_equal(np.sort(np.floor(every * TOTAL), axis=0), np.arange(TOTAL)[:, None] + 0 * every)
         np.testing.assert_array_equal(galaxies(CUBE, np.array([5]), TOTAL)[0][0], theta[5])

@@ -25,6 +25,7 @@ from galfit_sr.emulation.store import ARRAYS, open_store, read_pairs, size_on_di
 from galfit_sr.errors import InputError
 from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.grid import Canvas
+from galfit_sr.parameters import COMPONENT_NAMES
 from galfit_sr.psf import GaussianPSF
 
 RECIPE = Recipe(redshift=(0.02, 0.05), fidelity="point", low=Canvas(4, 10.0), high=Canvas(16, 2.5))
@@ -124,7 +125,7 @@ class TestContent:
         table = json.loads((finished / MANIFEST).read_text())
         assert (table["total"], table["validation"]) == (20, 4)
         assert table["recipe"] == json.loads(json.dumps(RECIPE.table()))
-        assert tuple(p["name"] for p in table["parameters"]) == training_prior().names
+        assert tuple(p["name"] for p in table["parameters"]) == training_prior(COMPONENT_NAMES).names
         assert [m["name"] for m in table["maps"]] == list(MAP_NAMES)
         assert read_manifest(finished).plan == PLAN
         assert set(table["shards"]) == {"0", "1", "2"}

@@ -63,6 +63,7 @@ def test_bicubic_is_only_measured(galfit, tmp_path):
     [
         (("isrcn",), "'isrcn'; did you mean 'isrcnn'"),
         (("fsrcnn", "--config", "bad.toml"), "'epoch'; did you mean 'epochs'"),
+        (("fsrcnn", "--config", "wide.toml"), "makes 40x40 pixels of 10x10, and the recipe asks for 80x80"),
         (("fsrcnn", "--config", "no.toml"), "no.toml does not exist"),
         (("fsrcnn", "--config", "broken.toml"), "broken.toml is not valid TOML"),
         (("fsrcnn", "--resume", "--overwrite"), "exclude each other"),
@@ -74,6 +75,8 @@ def test_bicubic_is_only_measured(galfit, tmp_path):
 def test_bad_input_ends_in_one_sentence(galfit, tmp_path, arguments, sentence):
     (tmp_path / "bad.toml").write_text("epoch = 3\n", encoding="utf-8")
     (tmp_path / "broken.toml").write_text("epochs = \n", encoding="utf-8")
+    wide = "[recipe]\nlow = { size = 10, pixel_scale = 4.0 }\n"
+    (tmp_path / "wide.toml").write_text(wide, encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
     done = galfit(*arguments)
     assert done.exit_code == 2
