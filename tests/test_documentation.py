@@ -131,6 +131,8 @@ def test_configuration_is_understood(block, tmp_path):
     table = tomllib.loads(block.text)
     if "draws" in table:
         assert isinstance(read_recipe(table), Recipe)
+    elif "recipe" in table:
+        assert isinstance(read_recipe(table["recipe"]), Recipe)
     elif "project" in table:
         (group,) = table["project"]["entry-points"]
         assert group in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
