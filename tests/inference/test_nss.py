@@ -45,7 +45,7 @@ def run(name: str, seed: int, settings: Nss = SETTINGS) -> Sampled:
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_evidence(name):
-    found = [run(name, seed) for seed in range(5)]
+    found = [run(name, seed) for seed in range(3)]
     off = np.array([r.log_evidence for r in found]) - known(name).log_evidence
     error = np.array([r.log_evidence_error for r in found])
     assert all(r.converged for r in found)
@@ -54,11 +54,17 @@ def test_evidence(name):
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_posterior_mean(name):
-    found = [run(name, seed) for seed in range(5)]
+    found = [run(name, seed) for seed in range(3)]
     mean = np.mean([np.exp(r.log_weights) @ r.z for r in found], axis=0)
     size = sum(r.effective_sample_size for r in found)
     # Walks leave samples alike: errors are up to 1.3 times those of independent ones (docs/compare.md).
-    assert np.max(np.abs(mean - known(name).mean) / np.sqrt(np.diag(known(name).covariance) / size)) < 4 * 1.3
+    variance = 1.3**2 * np.diag(known(name).covariance) / size
+    if name == "two modes":
+        # Slices do not leave a mode. One with a share s of the live points has the error of the run over the root of s.
+        odds = np.mean([r.log_evidence_error**2 for r in found]) / len(found) * (1 / 0.75 + 1 / 0.25)
+        first, second = known(name).modes
+        variance += (0.75 * 0.25 * (first.z - second.z)) ** 2 * odds
+    assert np.max(np.abs(mean - known(name).mean) / np.sqrt(variance)) < 4
 
 
 def test_from_the_prior():
