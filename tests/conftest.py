@@ -1,16 +1,7 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
-import atexit
-import os
-import shutil
 import signal
-import tempfile
 from pathlib import Path
-
-# Programs compiled by one process serve all that the tests start, and leave nothing in the user's own cache.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="galfit_sr_programs_")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import pytest

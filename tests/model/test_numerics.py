@@ -81,11 +81,11 @@ def test_prior_draws_are_finite(fidelity, dtype):
 
 
 @pytest.mark.slow
+@precisions()
 @pytest.mark.parametrize("fidelity", FIDELITIES)
-def test_ten_thousand_prior_draws_are_finite(fidelity):
-    """In single precision, which overflows first."""
-    with computing_in("float32"):
-        assert_all_finite(GalaxyModel(canvas=FULL, fidelity=fidelity), prior_draws(5, 10_000)[0].astype("float32"))
+def test_ten_thousand_prior_draws_are_finite(fidelity, dtype):
+    with computing_in(dtype):
+        assert_all_finite(GalaxyModel(canvas=FULL, fidelity=fidelity), prior_draws(5, 10_000)[0].astype(dtype))
 
 
 @precisions()
