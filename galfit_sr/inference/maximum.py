@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..parameters import disc_pairs
@@ -63,6 +64,8 @@ class Modes(NamedTuple):
     calls: int
 
 
+# Threads of BLAS that wait for work take the cores from JAX's: on two cores a first answer took three times as long.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def find_modes(
     problem: Problem,
     seed: int,
