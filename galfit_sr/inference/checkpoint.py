@@ -18,6 +18,7 @@ from ..files import write_bytes
 from .flow import Couplings
 from .mixture import Mixture
 from .problem import Problem
+from .ridge import Ridge, along, ridge_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,28 +49,32 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredAnswer:
-    """A mixture as it was saved, and the shift of the periodic coordinates that it refers to."""
+    """A mixture as it was saved, the shift of the periodic coordinates and the ridge that it refers to."""
 
     mixture: Mixture
     shift: np.ndarray
+    ridge: Ridge | None
     calls: int
 
-    def applied(self, problem: Problem) -> tuple[Problem, Mixture, int]:
-        """The problem cut as it was, the mixture, and the calls that it took."""
+    def applied(self, problem: Problem) -> tuple[Problem, Problem, Mixture, int]:
+        """The problem cut as it was, the same straightened as it was, the mixture, and the calls that it took."""
         shift = jnp.asarray(self.shift, problem.arrays.shift.dtype)
-        return dataclasses.replace(problem, arrays=problem.arrays._replace(shift=shift)), self.mixture, self.calls
+        cut = dataclasses.replace(problem, arrays=problem.arrays._replace(shift=shift))
+        return cut, cut if self.ridge is None else along(cut, self.ridge), self.mixture, self.calls
 
 
 def save_answer(files: Checkpoints, problem: Problem, mixture: Mixture, calls: int) -> None:
     """Writes the mixture, atomically; the state of a sampler that started from an earlier one is removed first."""
     files.sampler.unlink(missing_ok=True)
     buffer = io.BytesIO()
+    ridge = ridge_of(problem)
     np.savez(
         buffer,
         weights=mixture.weights,
         means=mixture.means,
         covariances=mixture.covariances,
         **({} if mixture.couplings is None else mixture.couplings._asdict()),
+        **({} if ridge is None else ridge._asdict()),
         shift=np.asarray(problem.arrays.shift, dtype=np.float64),
         calls=calls,
     )
@@ -84,7 +89,9 @@ def load_answer(files: Checkpoints) -> StoredAnswer | None:
         bent = Couplings._fields[0] in stored
         couplings = Couplings(*(stored[name] for name in Couplings._fields)) if bent else None
         mixture = Mixture(stored["weights"], stored["means"], stored["covariances"], couplings)
-        return StoredAnswer(mixture, stored["shift"], int(stored["calls"]))
+        ridged = Ridge._fields[0] in stored
+        ridge = Ridge(*(jnp.asarray(stored[name]) for name in Ridge._fields)) if ridged else None
+        return StoredAnswer(mixture, stored["shift"], ridge, int(stored["calls"]))
 
 
 def begun(folder: Path) -> bool:

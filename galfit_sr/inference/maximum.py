@@ -234,6 +234,41 @@ def _covariance(problem: Problem, theta: jax.Array) -> np.ndarray:
     return np.linalg.inv(jacobian @ jacobian.T)
 
 
+class Curvature(NamedTuple):
+    """How what the data see bends around a place, by singular directions of the residuals' Jacobian, sharpest first.
+
+    Attributes:
+        residuals: (m,) at the place.
+        left: (ndim, m) left singular vectors.
+        deviations: (ndim,) standard deviations along the directions, the prior's 1 at most.
+        directions: (ndim, ndim) right singular vectors, one a row.
+        bends: (ndim,) by how many of its standard deviations a direction is bent at most, a standard deviation away
+            along another.
+    """
+
+    residuals: np.ndarray
+    left: np.ndarray
+    deviations: np.ndarray
+    directions: np.ndarray
+    bends: np.ndarray
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def curvature_of(problem: Problem, z: np.ndarray) -> Curvature:
+    """The curvature at latent coordinates z (ndim,)."""
+    target, arrays = problem.target, problem.arrays
+
+    def residuals(z: np.ndarray) -> np.ndarray:
+        return np.asarray(_residuals(target, jnp.asarray(z, arrays.shift.dtype), arrays), dtype=np.float64)
+
+    jacobian = np.asarray(_jacobian(target, jnp.asarray(z, arrays.shift.dtype), arrays), dtype=np.float64)
+    directions, strengths, left = np.linalg.svd(jacobian, full_matrices=False)
+    here, steps = residuals(z), directions.T / strengths[:, None]
+    beyond = [residuals(z + step) - here - step @ jacobian for step in (*steps, *-steps)]
+    bends = np.max(np.abs(np.stack(beyond) @ left.T), axis=0)
+    return Curvature(here, left, 1 / strengths, directions.T, bends)
+
+
 def _known(problem: Problem, found: _Found, others: list[_Found]) -> bool:
     """Whether one of the others is within a few standard deviations, per dimension, by either's curvature."""
     for other in others:

@@ -1,7 +1,8 @@
 """One sampling from beginning to end; what was done is not done again.
 
-First answer, bending, sampler: each starts from what the last one found. What the bent Gaussians do not reach would
-hold few live points, and its share of the posterior scatter by more than its weights tell (docs/measured.md).
+First answer, straightening of sharp ridges, bending, sampler: each starts from what the last one found. What the bent
+Gaussians do not reach would hold few live points, and its share of the posterior scatter by more than its weights tell
+(docs/measured.md).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .nested import Nested, run_nested
 from .nss import Nss, run_nss
 from .nuts import Nuts, run_nuts
 from .problem import Problem
+from .ridge import bent_back, predictions, straightened
 from .sampled import Sampled
 from .samplers import Sampler
 from .variational import bend
@@ -73,24 +75,26 @@ def sample(
 
     stored = load_answer(files) if resume and files is not None else None
     if stored is not None:
-        problem, mixture, calls = stored.applied(problem)
+        problem, straight, mixture, calls = stored.applied(problem)
         spent("first answer")
     else:
         answer = find_answer(problem, seed, progress, candidates)
         if announce is not None:
             announce(answer)
-        problem, mixture, calls = answer.problem, laplace_mixture(answer.modes), answer.calls
+        problem = straight = answer.problem
+        mixture, calls = laplace_mixture(answer.modes), answer.calls
         spent("first answer")
         if isinstance(settings, Nuts) or settings.start == "repartitioned":
-            mixture, more = bend(problem, answer.modes, part_seed(seed, 1), progress)
-            calls += more
+            straight, modes, looks = straightened(problem, answer.modes)
+            mixture, more = bend(straight, modes, part_seed(seed, 1), progress)
+            calls += looks + more * predictions(straight)
             spent("bending")
         if files is not None:
-            save_answer(files, problem, mixture, calls)
-    left = remaining(settings, sum(seconds.values()), calls)
+            save_answer(files, straight, mixture, calls)
+    left = remaining(settings, sum(seconds.values()), calls, predictions(straight))
     run_with, part = _RUNS[type(settings)]
     run = run_with(
-        problem,
+        straight,
         mixture,
         left,
         seed,
@@ -98,6 +102,7 @@ def sample(
         checkpoint=None if files is None else files.sampler,
         resume=resume,
     )
+    run = bent_back(straight, run)
     spent(part)
     return Stage(problem, run, calls + run.calls, seconds)
 
