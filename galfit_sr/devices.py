@@ -31,22 +31,31 @@ def replicated(tree: _Tree, mesh: Mesh) -> _Tree:
 def spread(function: Callable[..., Any], mesh: Mesh, batch: Any, *shared: Any) -> Any:
     """Applies `function(row, *shared)` to every row of `batch`, under jit.
 
-    On a CPU each device takes its rows one after the other, which small caches like better; elsewhere all at once.
-
     Args:
         function: pure, of one row.
         mesh: devices, whose number divides that of the rows.
         batch: tree of arrays with the rows along the leading axis.
         shared: trees that every row needs.
     """
-    at_once = mesh.devices.flat[0].platform != "cpu"
 
     def on_one_device(batch: Any, *shared: Any) -> Any:
-        def one(row: Any) -> Any:
-            return function(row, *shared)
+        return each(lambda row: function(row, *shared), mesh, batch)
 
-        return jax.vmap(one)(batch) if at_once else jax.lax.map(one, batch)
+    return divided(on_one_device, mesh, batch, *shared)
 
+
+def divided(function: Callable[..., Any], mesh: Mesh, batch: Any, *shared: Any) -> Any:
+    """Applies `function(rows, *shared)` on every device to its share of the rows; arguments as of `spread`."""
     split, whole = PartitionSpec("rows"), PartitionSpec()
     specs = (split, *[whole] * len(shared))
-    return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(batch, *shared)
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(batch, *shared)
+
+
+def each(function: Callable[..., Any], mesh: Mesh, rows: Any) -> Any:
+    """Applies `function(row)` to the rows that a device has.
+
+    On a CPU one after the other, which small caches like better; elsewhere all at once.
+    """
+    if mesh.devices.flat[0].platform == "cpu":
+        return jax.lax.map(function, rows)
+    return jax.vmap(function)(rows)

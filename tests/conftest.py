@@ -33,7 +33,6 @@ def run(monkeypatch, tmp_path):
     """Run a command in this process, in an empty folder; JAX's settings are put back afterwards."""
     jax.devices()  # the number of devices is then settled, for the other tests too
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "unused"))
     before = jax.config.jax_enable_x64
     yield lambda *arguments: CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="galfit-sr")
     jax.config.update("jax_enable_x64", before)

@@ -22,15 +22,9 @@ from galfit_sr.priors import Prior
 COMMAND = Path(sys.executable).with_name("galfit-sr")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """Folder for programs that several processes of this file compile."""
-    return tmp_path_factory.mktemp("xla")
-
-
-def start(arguments, folder, compiled, before=""):
+def start(arguments, folder, before=""):
     """The installed command in its own process, `before` having been done by the shell that becomes it."""
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(compiled), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     return subprocess.Popen(
         ["sh", "-c", f'{before} exec "$0" "$@"', COMMAND, *map(str, arguments)],
         cwd=folder,
@@ -77,8 +71,8 @@ def test_version(run):
     assert run("--version").stdout == f"galfit-sr {expected}\n"
 
 
-def test_installed_command_refuses_a_missing_file(tmp_path, compiled):
-    process = start(["fit", "nosuchfile.fits"], tmp_path, compiled)
+def test_installed_command_refuses_a_missing_file(tmp_path):
+    process = start(["fit", "nosuchfile.fits"], tmp_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert out == ""
@@ -271,9 +265,9 @@ class TestMock:
         (tmp_path / "g.toml").write_text(text)
         assert_refused(run("mock", "--out", "x.fits", "--parameters", "g.toml"), sentence, tmp_path, ["g.toml"])
 
-    def test_full_disk(self, tmp_path, compiled):
+    def test_full_disk(self, tmp_path):
         # A limit on the size of files fails in the same call, write(), as a disk that has no room left.
-        process = start([*self.SMALL, "--out", "x.fits"], tmp_path, compiled, before="ulimit -f 8;")
+        process = start([*self.SMALL, "--out", "x.fits"], tmp_path, before="ulimit -f 8;")
         out, err = process.communicate(timeout=120)
         assert process.returncode == 2, err
         assert out == ""
@@ -299,11 +293,11 @@ FREE = ("position_angle", "inclination", "log10_disc2_mass", "k_disc2")
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, compiled):
+def prepared(tmp_path_factory):
     """Folder with a galaxy and a configuration."""
     folder = tmp_path_factory.mktemp("fits")
     arguments = ["mock", "--canvas", "20", "--fidelity", "point", "--seed", "5", "--out", "galaxy.fits"]
-    process = start(arguments, folder, compiled)
+    process = start(arguments, folder)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     known = "\n".join(f"{n} = {{ value = {v} }}" for n, v in MOCK_TRUTH.items() if n not in FREE)
@@ -315,9 +309,9 @@ def prepared(tmp_path_factory, compiled):
 
 
 @pytest.fixture(scope="module")
-def finished(prepared, compiled):
+def finished(prepared):
     """The same after a fit, with what the fit printed."""
-    process = start(["fit", "--config", "fit.toml", "--out", "run", "--json"], prepared, compiled)
+    process = start(["fit", "--config", "fit.toml", "--out", "run", "--json"], prepared)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return prepared, out, err
@@ -380,8 +374,8 @@ class TestFit:
         assert (folder / "report.html").is_file()
         assert json.loads(result.stdout)["report"] == str(folder / "report.html")
 
-    def test_interrupted_run_can_be_resumed(self, prepared, compiled):
-        process = start(["fit", "--config", "fit.toml", "--out", "stopped"], prepared, compiled)
+    def test_interrupted_run_can_be_resumed(self, prepared):
+        process = start(["fit", "--config", "fit.toml", "--out", "stopped"], prepared)
         for line in process.stderr:
             if "sampling" in line:
                 break
@@ -390,26 +384,24 @@ class TestFit:
         assert process.returncode == 130, err
         assert out == ""
         assert err.splitlines()[-1] == ("galfit-sr: interrupted; continue with: galfit-sr fit --resume --out stopped")
-        process = start(["fit", "--resume", "--out", "stopped"], prepared, compiled)
+        process = start(["fit", "--resume", "--out", "stopped"], prepared)
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         assert "log evidence" in out
 
-    def test_limits_end_in_a_marked_result(self, prepared, compiled):
-        process = start(
-            ["fit", "--config", "fit.toml", "--out", "partial", "--max-calls", "1200", "--json"], prepared, compiled
-        )
+    def test_limits_end_in_a_marked_result(self, prepared):
+        process = start(["fit", "--config", "fit.toml", "--out", "partial", "--max-calls", "1200", "--json"], prepared)
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         assert json.loads(out)["converged"] is False
         assert "warning: " in err
-        again = start(["fit", "--config", "fit.toml", "--out", "partial"], prepared, compiled)
+        again = start(["fit", "--config", "fit.toml", "--out", "partial"], prepared)
         out, err = again.communicate(timeout=600)
         assert again.returncode == 2
         assert "not finished; continue it with --resume or start over with --overwrite" in err
 
-    def test_folder_is_named_after_the_configured_galaxy(self, prepared, compiled):
-        process = start(["fit", "--config", "fit.toml", "--max-calls", "1200"], prepared, compiled)
+    def test_folder_is_named_after_the_configured_galaxy(self, prepared):
+        process = start(["fit", "--config", "fit.toml", "--max-calls", "1200"], prepared)
         _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         assert (prepared / "galaxy_fit" / "summary.json").is_file()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -37,26 +36,20 @@ for fixed in set(PARAMETERS.names) - FREE:
     PARAMETERS = PARAMETERS.replace(fixed, value=MOCK_TRUTH[fixed])
 
 
-@dataclasses.dataclass(frozen=True)
-class Wrong:
+def wrong(weights, inputs: Inputs) -> Estimate:
     """The full-resolution model with velocities that are wrong by a factor."""
-
-    factor: float
-
-    def __call__(self, scene, inputs: Inputs) -> Estimate:
-        maps = MODEL(inputs.values, scene).maps
-        maps = maps._replace(velocity=self.factor * maps.velocity)
-        return Estimate(maps, Maps(*(0.0 * m for m in maps)))
-
-
-def scene_of(observation):
-    return make_scene(
-        RECIPE.high, observation.redshift, observation.psf_photometry, observation.psf_kinematics, fidelity="point"
-    )
+    scene, factor = weights
+    maps = MODEL(inputs.values, scene).maps
+    maps = maps._replace(velocity=factor * maps.velocity)
+    return Estimate(maps, Maps(*(0.0 * m for m in maps)))
 
 
 def emulator(factor: float) -> Emulator:
-    return Emulator(Card(f"wrong by {factor}", "The model, nearly.", RECIPE), Wrong(factor), scene_of)
+    def weights(seen):
+        psfs = seen.psf_photometry, seen.psf_kinematics
+        return make_scene(RECIPE.high, seen.redshift, *psfs, fidelity="point"), factor
+
+    return Emulator(Card(f"wrong by {factor}", "The model, nearly.", RECIPE), wrong, weights)
 
 
 def fitted(**how) -> Posterior:

@@ -164,4 +164,5 @@ def test_four_devices_give_what_one_gives(tmp_path):
     one, four = results
     assert (one["devices"], four["devices"]) == (1, 4)
     for name in ("z", "log_likelihood", "accepted"):
-        np.testing.assert_array_equal(one[name], four[name])
+        # Matrix products of another number of rows round otherwise.
+        np.testing.assert_allclose(one[name], four[name], rtol=1e-12)
