@@ -30,11 +30,11 @@ from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods, log_standa
 
 _BATCH, _STEPS = 32, 250
 """Draws of a step, steps of a round."""
-_POWERS = (0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
-"""Of every round: the power of a draw's importance weight by which it counts."""
-_FILLS = _POWERS.index(0.5)
-"""The first round that fills the tails; the efficiency of those before tells little, for what a flow misses it does not
-draw."""
+_ROUNDS, _FINDS = 8, 2
+"""Rounds, and how many of them at most find the posterior before the others fill the tails: what a flow misses it does
+not draw, so that its efficiency tells little before."""
+_FILLING = 0.5
+"""Power of a draw's importance weight by which it counts when tails are filled."""
 _PATIENCE, _MORE = 2, 1.25
 """Rounds that may pass before the efficiency has risen by this factor."""
 _RATE, _KEPT, _MOST_NORM = 2e-3, 0.99, 10.0
@@ -110,26 +110,31 @@ def _bent(
     flow, training, arrays = replicated((flow, training, problem.arrays), mesh)
     key, draws_key = jax.random.split(jax.random.key(draws_seed))
     words = name
-    rounds: list[_Bent] = []
-    for number, power in enumerate(_POWERS):
+    finding: list[_Bent] = []
+    filling: list[_Bent] = []
+    for number in range(_ROUNDS):
         if progress is not None:
             progress("bending", None, words)
+        fills = number >= _FINDS or any(one.efficiency > _EFFICIENT for one in finding)
+        power = jnp.asarray(_FILLING if fills else 0.0, dtype)
         round_key = jax.random.fold_in(key, number)
-        training = _train(problem.target, mesh, flow, training, jnp.asarray(power, dtype), round_key, arrays)
+        training = _train(problem.target, mesh, flow, training, power, round_key, arrays)
         weighed = weigh(_log_ratios(problem, flow._replace(couplings=training.average), draws_key))
         average = Couplings(*(np.asarray(a, np.float32) for a in training.average))
         calls = (number + 1) * (_BATCH * _STEPS + CHUNK)
-        rounds.append(_Bent(average, weighed.effective / CHUNK, weighed.log_mean, calls))
-        words = f"{name}, {rounds[-1].efficiency:.0%} efficient"
-        if rounds[-1].efficiency > _EFFICIENT or rounds[-1].log_evidence < best - _HOPELESS or _stalled(rounds):
+        bent = _Bent(average, weighed.effective / CHUNK, weighed.log_mean, calls)
+        (filling if fills else finding).append(bent)
+        words = f"{name}, {bent.efficiency:.0%} efficient"
+        enough = fills and (bent.efficiency > _EFFICIENT or _stalled(filling))
+        if enough or bent.log_evidence < best - _HOPELESS:
             break
-    chosen = max(rounds[_FILLS:] or rounds[-1:], key=lambda one: one.efficiency)
+    chosen = max(filling or finding[-1:], key=lambda one: one.efficiency)
     return dataclasses.replace(chosen, calls=calls)
 
 
 def _stalled(rounds: list[_Bent]) -> bool:
-    """Whether the last rounds have brought little."""
-    efficiencies = [one.efficiency for one in rounds[_FILLS:]]
+    """Whether the last rounds that filled tails have brought little."""
+    efficiencies = [one.efficiency for one in rounds]
     before, last = efficiencies[:-_PATIENCE], efficiencies[-_PATIENCE:]
     return bool(before) and max(last) < _MORE * max(before)
 
