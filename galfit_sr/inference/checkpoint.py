@@ -58,8 +58,7 @@ class StoredAnswer:
 
     def applied(self, problem: Problem) -> tuple[Problem, Problem, Mixture, int]:
         """The problem cut as it was, the same straightened as it was, the mixture, and the calls that it took."""
-        shift = jnp.asarray(self.shift, problem.arrays.shift.dtype)
-        cut = dataclasses.replace(problem, arrays=problem.arrays._replace(shift=shift))
+        cut = problem.cut_by(self.shift)
         return cut, cut if self.ridge is None else along(cut, self.ridge), self.mixture, self.calls
 
 

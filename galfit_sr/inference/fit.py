@@ -187,7 +187,7 @@ def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., St
     """The stage of a run with an emulator, made that of the exact problem, and the record of it."""
     began = time.monotonic()
     # The same latent coordinates: the circle is cut where the run cut it.
-    truth = dataclasses.replace(truth, arrays=truth.arrays._replace(shift=emulated.problem.arrays.shift))
+    truth = truth.cut_by(emulated.problem.arrays.shift)
     weighed = reweigh(truth, emulated.sampled, seed)
     seconds = {**emulated.seconds, "exact likelihoods": time.monotonic() - began}
     correction = weighed.correction

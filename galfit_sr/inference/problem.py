@@ -181,15 +181,21 @@ class Problem:
 
     def cut_opposite(self, theta: jax.Array | np.ndarray) -> Problem:
         """The same problem with periodic coordinates cut as far as possible from the values in `theta` (..., ndim)."""
-        dtype, prior = self.arrays.shift.dtype, self.target.prior
-        u = np.atleast_2d(np.asarray(prior.cube(jnp.asarray(theta, dtype)), dtype=np.float64))
+        prior = self.target.prior
+        theta = jnp.asarray(theta, self.arrays.shift.dtype)
+        u = np.atleast_2d(np.asarray(prior.cube(theta), dtype=np.float64))
         shift = np.zeros(prior.ndim)
         for i in np.flatnonzero(prior.periodic):
             places = np.sort(u[:, i])
             gaps = np.diff(places, append=places[0] + 1)
             widest = np.argmax(gaps)
             shift[i] = places[widest] + gaps[widest] / 2 - 1
-        return dataclasses.replace(self, arrays=self.arrays._replace(shift=jnp.asarray(shift, dtype)))
+        return self.cut_by(shift)
+
+    def cut_by(self, shift: jax.Array | np.ndarray) -> Problem:
+        """The same problem with its unit cube shifted by (ndim,), as that of another problem is."""
+        shift = jnp.asarray(shift, self.arrays.shift.dtype)
+        return dataclasses.replace(self, arrays=self.arrays._replace(shift=shift))
 
 
 def make_problem(

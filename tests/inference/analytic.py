@@ -43,8 +43,14 @@ class Known:
     modes: tuple[Mode, ...]
 
 
+class NoArrays(NamedTuple):
+    """Of a problem without data; `shift`, (ndim,), is there for its dtype, as in the arrays of a galaxy."""
+
+    shift: jax.Array
+
+
 class GaussianArrays(NamedTuple):
-    """Components of a `GaussianSum`; `shift` is there for its dtype, as in the arrays of a galaxy.
+    """Components of a `GaussianSum`; `shift` as of `NoArrays`.
 
     Attributes:
         shift: (ndim,).

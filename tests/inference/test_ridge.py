@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
+import analytic
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,12 +26,6 @@ from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
 SHARPEST, OTHERS, SLOPES = 0.003, 0.01, np.array([0.3, -0.25, 0.2])
 
 
-class Dtype(NamedTuple):
-    """Arrays of a problem without data."""
-
-    shift: jax.Array
-
-
 @dataclasses.dataclass(frozen=True)
 class Sheet:
     """Data that pin the sum of two exponentials, as light is one, and three coordinates to parabolas of another."""
@@ -42,14 +36,14 @@ class Sheet:
         pinned = z[3:] - jnp.asarray(SLOPES) * (z[2] ** 2 - 1)
         return jnp.append(pinned / OTHERS, (jnp.logaddexp(z[0], z[1]) - jnp.log(2.0)) / SHARPEST)
 
-    def latent_log_likelihood(self, z: jax.Array, arrays: Dtype) -> jax.Array:
+    def latent_log_likelihood(self, z: jax.Array, arrays: analytic.NoArrays) -> jax.Array:
         return -0.5 * jnp.sum(self.seen(z) ** 2)
 
-    def residuals(self, z: jax.Array, arrays: Dtype) -> jax.Array:
+    def residuals(self, z: jax.Array, arrays: analytic.NoArrays) -> jax.Array:
         return jnp.concatenate([self.seen(z), z])
 
 
-SHEET = Problem(Sheet(), Dtype(jnp.zeros(6, jnp.float64)), 0.0, None)
+SHEET = Problem(Sheet(), analytic.NoArrays(jnp.zeros(6, jnp.float64)), 0.0, None)
 
 
 def sheet_mode() -> Mode:
