@@ -165,7 +165,7 @@ def random_walk(
             )
             return state, None
 
-        # The first step stays where it starts: so the program holds the likelihood once, and compiles in half the time.
+        # The first step stays where it starts: so the program holds the likelihood once, and compiles faster.
         walkers, count = steps.shape[:2]
         unknown = jnp.zeros(walkers, start.dtype)
         chances = jax.vmap(lambda key: jax.random.uniform(key, (count,), start.dtype, minval=1e-30))(keys)
