@@ -51,18 +51,20 @@ def make_store(folder: Path, plan: Plan, progress: Progress) -> Made:
     plan.recipe.high_scene(plan.recipe.redshift[0])  # refuses point spread functions before anything is written
     manifest = _held(folder, plan)
     _check_space(folder, manifest)
-    if not manifest.shards:
-        _begin(folder, manifest)
-    _remove_leftovers(folder)
-    already, began = manifest.pairs, time.monotonic()
-    for shard, pairs in _computed(plan, [k for k in range(plan.shards) if k not in manifest.shards]):
-        first = not manifest.shards
-        manifest = _add(folder, manifest, shard, pairs)
-        if first:
-            _check_space(folder, manifest)
-        made = manifest.pairs - already
-        words = f"{manifest.pairs} of {plan.total}, {made / (time.monotonic() - began):.0f} per second"
-        progress("training pairs", made / (plan.total - already), words)
+    # In a thread of its own, so that an interrupt waits until what Zarr is writing is written.
+    with ThreadPoolExecutor(1) as disk:
+        if not manifest.shards:
+            disk.submit(_begin, folder, manifest).result()
+        _remove_leftovers(folder)
+        already, began = manifest.pairs, time.monotonic()
+        for shard, pairs in _computed(plan, [k for k in range(plan.shards) if k not in manifest.shards]):
+            first = not manifest.shards
+            manifest = disk.submit(_add, folder, manifest, shard, pairs).result()
+            if first:
+                _check_space(folder, manifest)
+            made = manifest.pairs - already
+            words = f"{manifest.pairs} of {plan.total}, {made / (time.monotonic() - began):.0f} per second"
+            progress("training pairs", made / (plan.total - already), words)
     return Made(manifest, manifest.pairs - already, time.monotonic() - began)
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -165,6 +166,24 @@ class TestGoingOn:
         monkeypatch.setattr(making, "make_pairs", None)
         assert make_store(finished, PLAN, silent).pairs == 0
         assert contents(finished) == before
+
+    def test_an_interrupt_waits_for_what_is_being_written(self, begun, finished, monkeypatch):
+        write_pairs = making.write_pairs
+
+        def interrupted(*arguments):
+            time.sleep(0.1)  # by then the caller waits
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+            return write_pairs(*arguments)
+
+        monkeypatch.setattr(making, "write_pairs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_store(begun, PLAN, silent)
+        assert set(read_manifest(begun).shards) == {0, 1}
+        assert verify(begun).pairs == 16
+        monkeypatch.undo()
+        make_store(begun, PLAN, silent)
+        assert same_bytes(begun, finished)
 
     def test_half_a_shard_is_made_again(self, begun, finished):
         for name, shard in (("low", 1), ("high", 2)):
