@@ -276,17 +276,9 @@ def _begun(
     keys: jax.Array,
 ) -> _Chains:
     """Chains at latent positions (chains, ndim), with these inverse mass matrices in straight coordinates."""
-    flow = replicated(flow, mesh)
-    states = _states(
-        problem.target,
-        mesh,
-        settings.target_acceptance,
-        z,
-        jnp.asarray(covariances, z.dtype),
-        keys,
-        flow,
-        arrays,
-    )
+    # On all devices alike, wherever they come from: chains that begin anew compile nothing.
+    z, inverse_mass, keys, flow = replicated((z, jnp.asarray(covariances, z.dtype), keys, flow), mesh)
+    states = _states(problem.target, mesh, settings.target_acceptance, z, inverse_mass, keys, flow, arrays)
     return _Chains(states, flow)
 
 

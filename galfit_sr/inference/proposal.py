@@ -53,7 +53,8 @@ def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype) -> Propo
         prior_share = PRIOR_SHARE
         weights[:used] = (1 - prior_share) * np.outer(mixture.weights, [share for _, share in WIDENINGS])
         flows[:used] = mixture.flows(dtype)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *flows)
+    # By NumPy, which compiles nothing.
+    stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *flows)
     # No wider than the prior: a direction that the data leave open is already covered.
     widest = 1 / jnp.linalg.norm(stacked.basis, axis=1)
     widths = jnp.stack([jnp.clip(widest, 1.0, factor) for factor, _ in WIDENINGS], axis=1)

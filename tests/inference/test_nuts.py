@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from galfit_sr.errors import InputError
+from galfit_sr.inference import nuts
 from galfit_sr.inference.fit import fit
 from galfit_sr.inference.mixture import Mixture, laplace_mixture
 from galfit_sr.inference.nuts import MOST_RHAT, Nuts, run_nuts
@@ -80,6 +81,13 @@ def test_a_start_that_is_far_off_is_left():
     sigma = np.sqrt(np.diag(GAUSSIAN.covariance))
     error = 1 / np.sqrt(found.effective_sample_size)
     assert np.max(np.abs(found.z.mean(axis=0) - GAUSSIAN.mean) / sigma) < 4 * error
+
+
+def test_chains_that_begin_anew_compile_nothing():
+    programs = nuts._states, nuts._advance
+    before = [program._cache_size() for program in programs]
+    run(analytic.correlated_gaussian(5), Nuts(chains=2, warmup=200, effective_samples=5, most_draws=50))
+    assert [program._cache_size() for program in programs] == [number + 1 for number in before]
 
 
 def test_a_limit_ends_it_and_it_goes_on_as_if_there_had_been_none(tmp_path):
