@@ -312,9 +312,22 @@ def test_killed_command_resumes_at_any_moment(tmp_path):
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    check("mock", "--canvas", 20, "--fibres", 19, "--components", "disc1,halo", "--out", galaxy, "--json")
+    check(
+        "mock",
+        "--canvas",
+        12,
+        "--fidelity",
+        "point",
+        "--fibres",
+        19,
+        "--components",
+        "disc1,halo",
+        "--out",
+        galaxy,
+        "--json",
+    )
     config = tmp_path / "fit.toml"
-    config.write_text('[model]\ncomponents = ["disc1", "halo"]\n')
+    config.write_text('[model]\ncomponents = ["disc1", "halo"]\nfidelity = "point"\n')
     fit = ("fit", galaxy, "--config", config, "--nlive", 200, "--seed", 1, "--json", "--out")
     resume = ("fit", "--resume", "--json", "--out", folder)
 

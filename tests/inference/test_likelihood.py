@@ -393,9 +393,10 @@ def test_systemic_velocity_moves_the_velocities(galaxy, truth):
     problem = problem_for(moved, systemic_velocity={"prior": dist.Uniform(-100.0, 100.0)})
     theta = jnp.append(truth, 37.5)
     assert problem.target.prior.names[-1] == "systemic_velocity"
-    still = galaxy.target.log_likelihood(truth, galaxy.arrays)
-    assert float(problem.target.log_likelihood(theta, problem.arrays)) == pytest.approx(float(still), rel=1e-10)
-    off = problem.target.log_likelihood(theta.at[-1].set(0.0), problem.arrays)
+    still = jax.jit(galaxy.target.log_likelihood)(truth, galaxy.arrays)
+    value = jax.jit(problem.target.log_likelihood)
+    assert float(value(theta, problem.arrays)) == pytest.approx(float(still), rel=1e-10)
+    off = value(theta.at[-1].set(0.0), problem.arrays)
     assert float(off) < float(still) - 100
 
 
@@ -432,11 +433,12 @@ def test_single_precision_keeps_the_differences(galaxy, truth):
 
 def test_latent_coordinates_and_back(galaxy):
     z = np.random.default_rng(17).standard_normal((200, galaxy.target.ndim))
+    latent, parameters = jax.jit(galaxy.target.latent), jax.jit(galaxy.target.parameters)
     for shift in (galaxy.arrays.shift, galaxy.arrays.shift.at[2].set(0.4), galaxy.arrays.shift.at[2].set(-0.45)):
-        theta = galaxy.target.parameters(jnp.asarray(z), shift)
+        theta = parameters(jnp.asarray(z), shift)
         assert np.all(np.isfinite(galaxy.target.prior.log_density(theta)))
         # A probit at 4.5 standard deviations magnifies the rounding of u by 1/phi(4.5) = 6e4.
-        np.testing.assert_allclose(galaxy.target.latent(theta, shift), z, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(latent(theta, shift), z, rtol=0, atol=1e-9)
 
 
 def test_density_in_latent_coordinates_is_the_prior(galaxy):
@@ -444,7 +446,7 @@ def test_density_in_latent_coordinates_is_the_prior(galaxy):
     z = jnp.asarray(np.random.default_rng(18).standard_normal((20, galaxy.target.ndim)))
     shift = galaxy.arrays.shift.at[2].set(0.3)
     theta = galaxy.target.parameters(z, shift)
-    slopes = jax.vmap(jax.jacfwd(lambda one: galaxy.target.parameters(one, shift)))(z)
+    slopes = jax.jit(jax.vmap(jax.jacfwd(lambda one: galaxy.target.parameters(one, shift))))(z)
     found = galaxy.target.prior.log_density(theta) + jnp.linalg.slogdet(slopes).logabsdet
     np.testing.assert_allclose(found, log_standard_normal(z), rtol=0, atol=1e-6)
 
@@ -463,9 +465,9 @@ def test_position_angle_is_cut_opposite(galaxy, truth):
     assert angles.max() > 3.1
     u = np.asarray(jax.scipy.stats.norm.cdf(line[:, 2]))
     np.testing.assert_allclose(np.unwrap(angles), np.pi - 0.02 + 2 * np.pi * (u - 0.5), atol=1e-9)
-    value = jax.jit(lambda z: target.latent_log_likelihood(z, arrays))
-    values = np.array([value(z) for z in line])
-    slopes = np.array([jax.grad(value)(z)[2] for z in line])
+    look = jax.jit(jax.value_and_grad(target.latent_log_likelihood))
+    values, gradients = (np.array(a) for a in zip(*(look(z, arrays) for z in line), strict=True))
+    slopes = gradients[:, 2]
     # The trapezoid's error, h^3/12 times the third derivative, is estimated from the slopes themselves.
     step = 0.001
     mistake = np.diff(values) - step * (slopes[1:] + slopes[:-1]) / 2
@@ -485,7 +487,8 @@ def test_residuals_of_a_target_are_its_log_posterior(galaxy):
         problem = make_problem(galaxy.observation, Prior(parameters), MODEL, settings)
         z = 0.5 * np.random.default_rng(19).standard_normal((4, parameters.ndim))
         posterior = batch_log_likelihood(problem.target, jnp.asarray(z), problem.arrays) - 0.5 * np.sum(z**2, axis=1)
-        squares = [0.5 * float(np.sum(problem.target.residuals(jnp.asarray(one), problem.arrays) ** 2)) for one in z]
+        residuals = jax.jit(problem.target.residuals)
+        squares = [0.5 * float(np.sum(residuals(jnp.asarray(one), problem.arrays) ** 2)) for one in z]
         total = np.asarray(posterior) + squares
         np.testing.assert_allclose(total, total[0], rtol=0, atol=1e-9 * max(squares))
 
