@@ -33,6 +33,7 @@ PROBLEMS = {
 SETTINGS = Nss(nlive=100, slices=27, draws=1)
 """Three slices a dimension. Around exact modes, draws alone would do; here slices are on trial."""
 NINE = ("gaussian", "two modes", "student")
+WHOLE = dataclasses.replace(SETTINGS, slices=54)
 SMALL = Nss(nlive=100, slices=12, draws=4)
 
 
@@ -47,7 +48,7 @@ def run(name: str, seed: int, settings: Nss = SETTINGS) -> Sampled:
 
 
 def test_evidence_in_all_dimensions_of_a_galaxy():
-    found = run("18 dimensions", 1, dataclasses.replace(SETTINGS, slices=54))
+    found = run("18 dimensions", 1, WHOLE)
     assert found.converged
     assert abs(found.log_evidence - known("18 dimensions").log_evidence) < 3 * found.log_evidence_error
 
@@ -81,18 +82,22 @@ def test_from_the_prior():
     assert abs(found.log_evidence - known("gaussian").log_evidence) < 3 * found.log_evidence_error
 
 
-@pytest.mark.parametrize("name", NINE)
-def test_draws_to_begin_with_cost_less_and_tell_more(name):
-    slicing, drawing = run(name, 1), run(name, 1, dataclasses.replace(SETTINGS, draws=100))
+@pytest.mark.parametrize(
+    ("name", "settings"), [("18 dimensions", WHOLE), ("two modes", SETTINGS), ("student", SETTINGS)]
+)
+def test_draws_to_begin_with_cost_less_and_tell_more(name, settings):
+    slicing, drawing = run(name, 1, settings), run(name, 1, dataclasses.replace(settings, draws=100))
     assert abs(drawing.log_evidence - known(name).log_evidence) < 3 * drawing.log_evidence_error
     assert drawing.log_evidence_error < 0.7 * slicing.log_evidence_error
-    assert drawing.log_volume[0] == pytest.approx(-1 / (100 * SETTINGS.nlive), rel=1e-3)
-    if name == "student":
-        return  # How long its tail goes on scatters by more likelihoods than draws spare.
+    assert drawing.log_volume[0] == pytest.approx(-1 / (100 * settings.nlive), rel=1e-3)
+    if name != "18 dimensions":
+        # In nine a run is over before a hundredth of the volume is left, but for a tail whose length scatters by more
+        # likelihoods than draws spare.
+        return
     # The volume that draws leave is 1/100: by slices nlive ln 100 points would have to die, of which every one costs.
-    walked = sum(found.z.shape[0] for found in (slicing, drawing)) - 100 * SETTINGS.nlive
+    walked = sum(found.z.shape[0] for found in (slicing, drawing)) - 100 * settings.nlive
     cost = slicing.diagnostics["calls_per_point"]
-    spared = SETTINGS.nlive * np.log(100) * cost - 100 * SETTINGS.nlive
+    spared = settings.nlive * np.log(100) * cost - 100 * settings.nlive
     assert slicing.calls - drawing.calls == pytest.approx(spared, abs=3 * cost * np.sqrt(walked))
     assert spared > 0
 
