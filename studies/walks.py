@@ -36,7 +36,7 @@ from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import Arrays, Problem, Target
 from galfit_sr.inference.proposal import Proposal, log_density
 from galfit_sr.inference.variational import bend
-from galfit_sr.inference.walk import Walked, repartitioned
+from galfit_sr.inference.walk import Walked, repartitioned_log_likelihood
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "inference"))
 import analytic
@@ -44,11 +44,6 @@ import analytic
 RESULTS = Path(__file__).parent / "results" / "walks.jsonl"
 GRADIENT = 4
 _BRACKET, _MOST_SHRINKS, _REDRAW = 2.0, 30, 5
-
-
-def _value(target: Target, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
-    """log(L pi/q) of one latent vector, less the offset of L."""
-    return repartitioned(target.latent_log_likelihood(z, arrays), z, log_density(proposal, z))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -75,7 +70,7 @@ def slice_walk(
             low = -_BRACKET * jax.random.uniform(keys[1])
 
             def inside(new):
-                return _value(target, new, proposal, arrays)
+                return repartitioned_log_likelihood(target, new, proposal, arrays)
 
             def shrink(bracket):
                 low, high, key, _, _, tries, count = bracket
@@ -95,7 +90,7 @@ def slice_walk(
             hit = found > threshold
             return (jnp.where(hit, z + t * direction, z), jnp.where(hit, found, value), count), None
 
-        value = _value(target, z, proposal, arrays)
+        value = repartitioned_log_likelihood(target, z, proposal, arrays)
         each = jax.random.split(key, directions.shape[0])
         (z, value, count), _ = jax.lax.scan(step, (z, value, jnp.ones((), jnp.int32)), (directions, each))
         return Walked(z, value, jnp.zeros(())), count
@@ -118,7 +113,7 @@ def galilean_walk(
     covariance = jnp.cov(directions.reshape(-1, start.shape[1]).T)
 
     def value_of(z):
-        return _value(target, z, proposal, arrays)
+        return repartitioned_log_likelihood(target, z, proposal, arrays)
 
     def one(batch):
         z, directions, key = batch

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ from .nested import STARTS
 from .problem import Arrays, Problem, Target, log_likelihoods
 from .proposal import Proposal, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information
-from .walk import repartitioned
+from .walk import repartitioned_log_likelihood
 
 _ROUND = 10
 _MOST_EXPANSIONS, _MOST_SHRINKS = 10, 100
@@ -149,17 +148,15 @@ def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tu
     return z[order[-settings.nlive :]], _Dead(z[died], value[died], np.ones(died.size))
 
 
-def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Callable[..., Any]:
+def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
     """The function that makes a particle of blackjax from a position and a threshold."""
-    from blackjax.ns.base import StateWithLogLikelihood
+    from blackjax.ns.base import init_state_strategy
 
-    def particle(z: jax.Array, loglikelihood_birth: Any = jnp.nan) -> StateWithLogLikelihood:
-        # Not by blackjax's own function of a prior and a likelihood, which would evaluate the density of both.
-        density = log_density(proposal, z)
-        value = repartitioned(target.latent_log_likelihood(z, arrays), z, density)
-        return StateWithLogLikelihood(z, density, value, loglikelihood_birth * jnp.ones_like(value))
-
-    return particle
+    return partial(
+        init_state_strategy,
+        logprior_fn=lambda z: log_density(proposal, z),
+        loglikelihood_fn=lambda z: repartitioned_log_likelihood(target, z, proposal, arrays),
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -113,9 +113,14 @@ def steered(scale: float, acceptance: float) -> float:
     return float(np.clip(scale * np.exp(0.5 * (acceptance - ACCEPTANCE) / ACCEPTANCE), 1e-3, 2.0))
 
 
-def repartitioned(log_likelihood: jax.Array, z: jax.Array, log_density: jax.Array) -> jax.Array:
-    """log(L pi/q) of latent vectors (..., ndim), from log L (less its offset) and log q there, (...,)."""
-    return log_likelihood + log_standard_normal(z) - log_density
+def repartitioned_log_likelihood(target: Target, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
+    """log(L pi/q) less the offset of L, of one latent vector."""
+    return _repartitioned(target.latent_log_likelihood(z, arrays), z, log_density(proposal, z))
+
+
+def _repartitioned(log_likelihood: jax.Array, z: jax.Array, density: jax.Array) -> jax.Array:
+    """log(L pi/q) of latent vectors (..., ndim), from log L and log q there, (...,)."""
+    return log_likelihood + log_standard_normal(z) - density
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -155,7 +160,7 @@ def random_walk(
             # The flows of all walkers in one go, as matrix products; likelihoods as the device likes them best.
             new_density = jax.vmap(log_density, (None, 0))(proposal, new)
             likelihood = each(lambda one: target.latent_log_likelihood(one, arrays), mesh, new)
-            new_value = repartitioned(likelihood, new, new_density)
+            new_value = _repartitioned(likelihood, new, new_density)
             take = (new_value > threshold) & (jnp.log(chance) < new_density - density) | (number == 0)
             state = (
                 jnp.where(take[:, None], new, z),

@@ -312,20 +312,8 @@ def test_killed_command_resumes_at_any_moment(tmp_path):
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    check(
-        "mock",
-        "--canvas",
-        12,
-        "--fidelity",
-        "point",
-        "--fibres",
-        19,
-        "--components",
-        "disc1,halo",
-        "--out",
-        galaxy,
-        "--json",
-    )
+    small = ("--canvas", 12, "--fidelity", "point", "--fibres", 19, "--components", "disc1,halo")
+    check("mock", *small, "--out", galaxy, "--json")
     config = tmp_path / "fit.toml"
     config.write_text('[model]\ncomponents = ["disc1", "halo"]\nfidelity = "point"\n')
     fit = ("fit", galaxy, "--config", config, "--nlive", 200, "--seed", 1, "--json", "--out")

@@ -18,8 +18,8 @@ from scipy.stats import ks_2samp
 
 from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.problem import Problem
-from galfit_sr.inference.proposal import Proposal, from_cube, log_density, make_proposal
-from galfit_sr.inference.walk import Kernel, Walked, differences, make_kernel, repartitioned
+from galfit_sr.inference.proposal import Proposal, from_cube, make_proposal
+from galfit_sr.inference.walk import Kernel, Walked, differences, make_kernel, repartitioned_log_likelihood
 
 SCALE = 0.4
 WALKERS = 2000
@@ -29,9 +29,7 @@ LEAST_P = 1e-4
 
 @partial(jax.jit, static_argnums=0)
 def _density(target, proposal, z, arrays):
-    return jax.lax.map(
-        lambda one: repartitioned(target.latent_log_likelihood(one, arrays), one, log_density(proposal, one)), z
-    )
+    return jax.lax.map(lambda one: repartitioned_log_likelihood(target, one, proposal, arrays), z)
 
 
 def density(problem: Problem, proposal: Proposal, z: np.ndarray) -> np.ndarray:
