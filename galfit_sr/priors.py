@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +127,7 @@ class Prior:
             group.transform(u, columns)
         return jnp.stack(columns, axis=-1)
 
+    @partial(jax.jit, static_argnums=0)
     def cube(self, theta: jax.Array) -> jax.Array:
         """Inverse of `transform`, (..., ndim) to (..., ndim)."""
         columns = [prior.cdf(theta[..., i]) for i, prior in enumerate(self.parameters.priors)]
@@ -133,6 +135,7 @@ class Prior:
             group.cube(theta, columns)
         return jnp.stack(columns, axis=-1)
 
+    @partial(jax.jit, static_argnums=0)
     def log_density(self, theta: jax.Array) -> jax.Array:
         """Normalised log density at (..., ndim); -inf outside the support."""
         total = jnp.zeros(theta.shape[:-1], theta.dtype)

@@ -31,7 +31,7 @@ from .diagnosis import diagnose, outside_training
 from .likelihood import LikelihoodSettings
 from .limits import remaining
 from .nested import Nested
-from .problem import Problem, batch_log_prior, batch_parameters, in_chunks, make_problem
+from .problem import Problem, in_chunks, make_problem
 from .results import Posterior
 from .samplers import Sampler, check_sampler, sampler_name
 from .stage import Stage, part_seed, sample
@@ -206,8 +206,8 @@ def _posterior(
     problem, run = stage.problem, stage.sampled
     target, arrays, observation = problem.target, problem.arrays, problem.observation
     shift = arrays.shift
-    samples = in_chunks(lambda rows: batch_parameters(target, rows, shift), run.z, shift.dtype)
-    density = run.log_likelihood + in_chunks(lambda rows: batch_log_prior(target, rows), samples, shift.dtype)
+    samples = in_chunks(lambda rows: target.parameters(rows, shift), run.z, shift.dtype)
+    density = run.log_likelihood + in_chunks(target.prior.log_density, samples, shift.dtype)
     best = samples[np.argmax(density)]
     maps, binned, chi2 = look(problem, best)
     settings: dict[str, Any] = {**dataclasses.asdict(sampler), **run.diagnostics}

@@ -79,11 +79,14 @@ class Target:
         """Number of free parameters."""
         return self.prior.ndim
 
+    @partial(jax.jit, static_argnums=0)
     def parameters(self, z: jax.Array, shift: jax.Array) -> jax.Array:
         """Latent (..., ndim) to parameters (..., ndim)."""
         u = jnp.clip(ndtr(z), _CUBE_EDGE, 1 - _CUBE_EDGE)
-        return self.prior.transform(self._turned(u, shift))
+        # Without the barrier XLA evaluates the transform again in each of its many consumers.
+        return jax.lax.optimization_barrier(self.prior.transform(self._turned(u, shift)))
 
+    @partial(jax.jit, static_argnums=0)
     def latent(self, theta: jax.Array, shift: jax.Array) -> jax.Array:
         """Inverse of `parameters`."""
         u = self._turned(self.prior.cube(theta), -shift)
@@ -131,18 +134,6 @@ def in_chunks(function: Callable[[jax.Array], jax.Array], rows: np.ndarray, dtyp
 
 
 @partial(jax.jit, static_argnums=0)
-def batch_parameters(target: Target, z: jax.Array, shift: jax.Array) -> jax.Array:
-    """Parameters (m, ndim) of latent vectors (m, ndim)."""
-    return target.parameters(z, shift)
-
-
-@partial(jax.jit, static_argnums=0)
-def batch_log_prior(target: Target, theta: jax.Array) -> jax.Array:
-    """Log density of the prior at parameters (m, ndim)."""
-    return target.prior.log_density(theta)
-
-
-@partial(jax.jit, static_argnums=0)
 def batch_log_likelihood(target: Target, z: jax.Array, arrays: Arrays) -> jax.Array:
     """Log-likelihoods less their offset of latent vectors (m, ndim)."""
     return spread(target.latent_log_likelihood, devices_for(len(z)), z, arrays)
@@ -182,8 +173,8 @@ class Problem:
     def cut_opposite(self, theta: jax.Array | np.ndarray) -> Problem:
         """The same problem with periodic coordinates cut as far as possible from the values in `theta` (..., ndim)."""
         prior = self.target.prior
-        theta = jnp.asarray(theta, self.arrays.shift.dtype)
-        u = np.atleast_2d(np.asarray(prior.cube(theta), dtype=np.float64))
+        rows = np.reshape(theta, (-1, prior.ndim))
+        u = np.stack([np.asarray(prior.cube(jnp.asarray(row, self.arrays.shift.dtype)), np.float64) for row in rows])
         shift = np.zeros(prior.ndim)
         for i in np.flatnonzero(prior.periodic):
             places = np.sort(u[:, i])

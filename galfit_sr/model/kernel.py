@@ -31,8 +31,9 @@ class Kernel(NamedTuple):
 
     Attributes:
         rows, columns: (K, n, g) weight of each source point in each pixel, along y and x.
-        table: (K, 2, T) the same kernels, along y and x, against the distance of pixel and source, `STEPS` samples per
-            pixel, symmetric about the middle.
+        table: (2, K, STEPS, T) the same kernels, along y and x, against the distance of pixel and source, symmetric
+            about the middle: sample s of the pixel that is t - (T - 1)/2 pixels away. All pixels see a source at the
+            same sample.
     """
 
     rows: Array
@@ -63,7 +64,8 @@ def make_kernel(psf: PSF, pixel_scale: float, offsets: np.ndarray, integrate: bo
         terms = [_gaussian(x, sigma, integrate) for sigma in sigmas]
         table = np.stack([np.stack([w * term, term]) for w, term in zip(weights, terms, strict=True)])
     index = np.rint((offsets + reach) * STEPS).astype(int)
-    return Kernel(table[:, 0][:, index], table[:, 1][:, index], table)
+    pixels = np.pad(table, ((0, 0), (0, 0), (0, STEPS - 1))).reshape(*table.shape[:2], 2 * reach + 1, STEPS)
+    return Kernel(table[:, 0][:, index], table[:, 1][:, index], pixels.transpose(1, 0, 3, 2))
 
 
 def gaussians(psf: GaussianPSF | DoubleGaussianPSF | MoffatPSF) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +114,7 @@ def convolve(kernel: Kernel | None, plane: jax.Array) -> jax.Array:
 
 def scatter(kernel: Kernel, y: jax.Array, x: jax.Array, light: jax.Array, size: int) -> jax.Array:
     """Light (m, m) at a tensor grid of positions y, x (m,) [pixels], seen through the PSF: (size, size)."""
-    pixels = jnp.arange(size, dtype=x.dtype)[:, None]
-    rows, columns = (_interpolate(kernel.table[:, i], pixels - at[None, :]) for i, at in enumerate((y, x)))
+    rows, columns = _interpolate(kernel.table, jnp.stack([y, x]), size)
     return _separable(rows, columns, light)
 
 
@@ -122,11 +123,23 @@ def _separable(rows: Array, columns: Array, plane: jax.Array) -> jax.Array:
     return jnp.einsum("kng,gh,kmh->nm", rows, plane, columns, precision=jax.lax.Precision.HIGHEST)
 
 
-def _interpolate(table: Array, offsets: jax.Array) -> jax.Array:
-    """Cubic interpolation of (K, T) tabulated kernels at (n, m) offsets in pixels -> (K, n, m)."""
-    middle = (table.shape[1] - 1) // 2
-    position = jnp.clip(offsets * STEPS + middle, 1, table.shape[1] - 3.001)
-    index = jax.lax.stop_gradient(jnp.floor(position)).astype(jnp.int32)
-    f = position - index
+def _interpolate(table: Array, at: jax.Array, size: int) -> jax.Array:
+    """Cubic interpolation of tabulated kernels around (2, m) positions, of y and of x, in pixels: (2, K, size, m).
+
+    Nothing of a source too far beyond the canvas for the table.
+    """
+    _, terms, _, pixels = table.shape
+    position = STEPS * ((pixels - 1) // 2 - at)
+    whole = jax.lax.stop_gradient(jnp.floor(position))
+    f = position - whole
     weights = (-f * (f - 1) * (f - 2) / 6, (f * f - 1) * (f - 2) / 2, -f * (f + 1) * (f - 2) / 2, f * (f * f - 1) / 6)
-    return reduce(add, (w[None] * table[:, index + i] for i, w in enumerate(weights, start=-1)))
+    inside = (whole >= 1) & (whole + 2 <= STEPS * (pixels - size))
+    taps = whole.astype(int)[..., None] + np.arange(-1, 3)[None, None]
+
+    # Slices along the pixels, in one go: gathering every sample on its own is slow, to compile as well.
+    def samples(axis, index):
+        return jax.lax.dynamic_slice(table, (axis, 0, index % STEPS, index // STEPS), (1, terms, 1, size))[0, :, 0]
+
+    around = jax.vmap(jax.vmap(jax.vmap(samples, (None, 0)), (None, 0)))(np.arange(2), taps)
+    shares = jnp.where(inside[None], jnp.stack(weights), 0.0)[..., None, None]
+    return jnp.transpose(reduce(add, (share * around[:, :, i] for i, share in enumerate(shares))), (0, 2, 3, 1))
