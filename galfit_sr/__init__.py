@@ -50,6 +50,7 @@ if _TYPE_CHECKING:
     from .psf import GaussianPSF as GaussianPSF
     from .psf import ImagePSF as ImagePSF
     from .psf import MoffatPSF as MoffatPSF
+    from .startup import start_jax as start_jax
     from .surveys.survey import Survey as Survey
     from .surveys.survey import survey as survey
 
@@ -101,6 +102,7 @@ _HOMES = {
     "read": "observations",
     "read_manga": "observations",
     "read_observation": "observations",
+    "start_jax": "startup",
     "survey": "surveys.survey",
     "train": "emulation.training",
     "write_observation": "observations",

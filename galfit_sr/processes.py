@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from .errors import InputError
 
+_MOST_DEVICES = 16
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
@@ -59,6 +60,19 @@ def cores_here() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def use_cores() -> None:
+    """Has JAX make a device of every core of this process, unless it was told a number: walks are spread over devices.
+
+    Raises:
+        RuntimeError: JAX has computed something already.
+    """
+    import jax
+
+    if jax.config.values["jax_num_cpu_devices"] == -1:
+        # Walkers are shared out among devices, so a power of two.
+        jax.config.update("jax_num_cpu_devices", min(_MOST_DEVICES, 1 << (cores_here().bit_length() - 1)))
+
+
 def share_of(rank: int, workers: int) -> list[int] | None:
     """Cores of one of so many workers, None where a process cannot be bound to cores."""
     if not hasattr(os, "sched_getaffinity"):
@@ -79,6 +93,7 @@ def _begin(shares: Any, settings: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pin(shares.get())
+    use_cores()
     import jax
 
     for name, value in settings.items():

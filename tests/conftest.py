@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from galfit_sr import cli
 
 jax.config.update("jax_enable_x64", True)
+# Commands that run inside this process find it set, and leave it.
+jax.config.update("jax_num_cpu_devices", 1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # A shell that starts the tests in the background has Ctrl-C ignored, by commands that the tests start as well.

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
     ("errors", "shown"),
     ("devices", "psf", "files", "seeds", "progress", "processes", "correlation"),
+    ("startup",),
     ("parameters",),
     ("toml",),
     ("psf_table",),

@@ -7,8 +7,9 @@ import json
 import typer
 from rich.console import Console
 
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
-from .command import AsJson, command, start_jax
+from .command import AsJson, command
 
 
 @command
@@ -19,7 +20,7 @@ def benchmark(as_json: AsJson = False) -> None:
 
       galfit-sr benchmark --json
     """
-    start_jax()
+    start_jax(x64=False)
     from ..analysis.benchmark import as_text
     from ..analysis.benchmark import benchmark as measure
     from ..analysis.predictors import compare_predictors, predictors_as_text

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
-from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, command, start_jax, stop
+from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, command, stop
 from .fit import Sampler
 
 
@@ -60,7 +61,7 @@ def calibrate(
       galfit-sr calibrate --canvas 20 --fidelity point --mocks 64 --nlive 100 --workers 4
       galfit-sr calibrate --canvas 20 --control understated-errors --out control
     """
-    start_jax(bool(x64))
+    start_jax(x64=bool(x64))
     from ..analysis.calibrate import calibrate as run
     from ..config import FitConfig, locate_emulator
 

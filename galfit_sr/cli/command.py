@@ -1,4 +1,4 @@
-"""What all commands share: the application, how bad input ends, common options, JAX's settings."""
+"""What all commands share: the application, how bad input ends, common options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import InputError
-from ..processes import cores_here
 from ..seeds import LARGEST
 
 app = typer.Typer(
@@ -104,19 +103,6 @@ X64 = Annotated[bool | None, typer.Option("--x64/--x32", help="Double or single 
 Seed = Annotated[
     int | None, typer.Option(min=0, max=LARGEST, help="Of every random number; the same seed repeats a run.")
 ]
-
-
-def start_jax(x64: bool = False) -> None:
-    """Settings of JAX that must be made before it computes anything."""
-    import jax
-
-    jax.config.update("jax_enable_x64", x64)
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "galfit_sr" / "xla"))
-    # Walkers are shared out among devices, so a power of two. Inside a process that has used JAX it is too late.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", min(16, 1 << (cores_here().bit_length() - 1)))
 
 
 def check_readable(path: Path | None) -> None:

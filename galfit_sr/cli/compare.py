@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from ..errors import InputError
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
-from .command import AsJson, command, start_jax
+from .command import AsJson, command
 
 
 @command
@@ -41,7 +42,7 @@ def compare(
         raise InputError("a study makes its own runs; leave out the run folders, or --study")
     if emulator and not study:
         raise InputError("--emulator names the emulators of a study; leave it out, or add --study")
-    start_jax()
+    start_jax(x64=False)
     if study:
         _study(out, emulator or ["conditioned"], as_json)
         return

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
 from ..toml import parse
-from .command import EXIT_INTERRUPTED, AsJson, Seed, check_readable, command, start_jax, stop
+from .command import EXIT_INTERRUPTED, AsJson, Seed, check_readable, command, stop
 
 
 class Draws(enum.StrEnum):
@@ -56,7 +57,7 @@ def dataset(
     check_readable(config)
     table = {} if config is None else parse(config.read_bytes(), str(config))
 
-    start_jax()
+    start_jax(x64=False)
     from ..emulation.making import make_store
     from ..emulation.manifest import Plan
     from ..emulation.recipe import read_recipe

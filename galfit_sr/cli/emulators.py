@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
-from .command import AsJson, command, start_jax
+from .command import AsJson, command
 
 
 @command
@@ -24,7 +25,7 @@ def emulators(
       galfit-sr emulators
       galfit-sr emulators conditioned
     """
-    start_jax()
+    start_jax(x64=False)
     from ..analysis.predictors import compare_predictors, predictors_as_text
     from ..emulation.registry import all_emulators, find_emulator
 

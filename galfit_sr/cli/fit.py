@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 from ..errors import InputError
+from ..startup import start_jax
 from ..terminal import ProgressDisplay, print_result
-from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, start_jax, stem, stop
+from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, stem, stop
 
 
 class Sampler(enum.StrEnum):
@@ -90,7 +91,7 @@ def fit(
             raise InputError(f"{folder} holds no run to resume; name its folder with --out, or leave out --resume")
         config = config or folder / "config.toml"
 
-    start_jax()
+    start_jax(x64=False)
     import jax
 
     from ..analysis.run_folder import summary

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..startup import start_jax
 from ..toml import parse
-from .command import AsJson, Seed, check_readable, command, start_jax, stem
+from .command import AsJson, Seed, check_readable, command, stem
 
 
 @command

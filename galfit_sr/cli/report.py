@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .command import AsJson, command, start_jax
+from ..startup import start_jax
+from .command import AsJson, command
 
 
 @command
@@ -22,7 +23,7 @@ def report(
 
       galfit-sr report mock_galaxy_fit
     """
-    start_jax()
+    start_jax(x64=False)
     from ..analysis.run_folder import read_run, summary, write_report
 
     loaded = read_run(run)

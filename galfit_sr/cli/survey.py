@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from ..errors import InputError
+from ..startup import start_jax
 from ..terminal import ProgressDisplay
-from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, start_jax, stop
+from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, stop
 from .fit import Sampler
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def survey(
     for path in (list_file, config, slurm, pbs):
         check_readable(path)
     folder = out or Path("survey")
-    start_jax()
+    start_jax(x64=False)
     import jax
 
     from ..config import FitConfig, load_config, locate_emulator

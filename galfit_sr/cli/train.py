@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from ..errors import InputError
+from ..startup import start_jax
 from ..terminal import ProgressDisplay, format_seconds
 from ..toml import parse
-from .command import EXIT_INTERRUPTED, AsJson, Seed, check_readable, command, start_jax, stop
+from .command import EXIT_INTERRUPTED, AsJson, Seed, check_readable, command, stop
 
 
 @command
@@ -50,7 +51,7 @@ def train(
     check_readable(config)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; choose one")
-    start_jax()
+    start_jax(x64=False)
     from ..emulation.registry import find_network
     from ..emulation.training import train as run
     from ..emulation.training_settings import read_training

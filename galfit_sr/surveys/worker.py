@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import write_bytes, write_text
-from ..processes import pin, share_of
+from ..processes import pin, share_of, use_cores
 from .galaxies import Galaxy
 from .outcome import DONE, Outcome, failure, read_outcome, write_outcome
 from .plan import outcome_file, run_folder, thumbnail_file
@@ -182,6 +182,7 @@ def _settle(process: Process) -> None:
             os.environ["NPROC"] = "1"  # what XLA takes for the number of cores
         else:
             pin(share_of(rank, process.workers))
+            use_cores()
         if process.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = str((rank or 0) % process.gpus)
             sharing = -(-(process.workers or 1) // process.gpus)
