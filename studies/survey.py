@@ -109,13 +109,22 @@ def trial(folder: Path, number: int = 64) -> dict[str, Any]:
 
 
 def scaling(folder: Path, number: int = 16) -> dict[str, Any]:
-    """Throughput once every worker has its programs, and what the survey takes beyond the fits."""
+    """Throughput once every worker has its programs, and what the survey takes beyond the fits.
+
+    On one core, and on two: by a worker of one core each, and by a single worker, which spreads its fits over both.
+    """
     files = mocks(folder, number)
+    cores = sorted(os.sched_getaffinity(0))
     found: dict[str, Any] = {}
-    for workers in (1, 2):
-        _survey(files, folder / f"on{workers}", workers, False, None)
-        found[f"workers_{workers}"] = pace(folder / f"on{workers}")
-    one, two = (found[f"workers_{workers}"]["galaxies_per_hour"] for workers in (1, 2))
+    for name, workers, used in (("one core", 1, 1), ("two workers", 2, 2), ("one worker, two cores", 1, 2)):
+        out = folder / name.replace(" ", "_").replace(",", "")
+        os.sched_setaffinity(0, cores[:used])
+        try:
+            _survey(files, out, workers, False, None)
+        finally:
+            os.sched_setaffinity(0, cores)
+        found[name] = pace(out)
+    one, two = (found[name]["galaxies_per_hour"] for name in ("one core", "two workers"))
     return {**found, "throughput_ratio": round(two / one, 3)}
 
 
