@@ -131,7 +131,7 @@ def fit(
     progress: Progress | None = None,
     announce: Callable[[FirstAnswer], None] | None = None,
 ) -> Posterior:
-    """Posterior of a galaxy's parameters.
+    """Posterior of a galaxy's parameters. Call `start_jax` first: on a CPU, all cores work on it then.
 
     Args:
         observation: the data.

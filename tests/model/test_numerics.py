@@ -17,6 +17,7 @@ from galfit_sr.parameters import default_parameters
 from galfit_sr.psf import GaussianPSF
 
 FULL, SMALL = Canvas(80, 0.5), Canvas(24, 0.5)
+BATCH = 100
 FIDELITIES = ("point", "pixel")
 NAMES = default_parameters().names
 
@@ -48,25 +49,28 @@ def typical_and_hard():
     return pytest.mark.parametrize("values", [TYPICAL, NASTY["steep-anywhere"]], ids=["typical", "steep"])
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _finite(model, vectors, scene, weights):
+    """(BATCH, 4) whether the maps are finite, and (BATCH, ndim) their gradients."""
+
+    def one(vector):
+        maps, pullback = jax.vjp(lambda v: stacked_maps(model, v, scene), vector)
+        return jnp.isfinite(maps).all((1, 2)), jnp.isfinite(pullback(weights)[0])
+
+    return jax.lax.map(one, vectors)
+
+
 def assert_all_finite(model, vectors, origin_shift=0.0):
     """Maps, and every pixel's gradient: one infinity or NaN among them would survive the sum with random weights."""
     scene = scene_for(model.canvas, model.fidelity)
     scene = scene._replace(origin=scene.origin + origin_shift)
-    vectors = jnp.asarray(vectors)
     dtype = jnp.result_type(float)
     weights = jnp.asarray(np.random.default_rng(6).normal(size=(4, model.canvas.size, model.canvas.size)), dtype)
-
-    @jax.jit
-    def finite(vectors):
-        def one(vector):
-            maps, pullback = jax.vjp(lambda v: stacked_maps(model, v, scene), vector)
-            assert maps.dtype == dtype
-            return jnp.isfinite(maps).all((1, 2)), jnp.isfinite(pullback(weights)[0])
-
-        return jax.lax.map(one, vectors)
-
-    for what, names, fine in zip(("maps", "gradients"), (MAP_NAMES, NAMES), finite(vectors), strict=True):
-        bad = np.flatnonzero(~np.asarray(fine).all(1))
+    # One program for all numbers of vectors.
+    batches = [_finite(model, jnp.asarray(v), scene, weights) for v in vectors.reshape(-1, BATCH, vectors.shape[1])]
+    for what, names, each in zip(("maps", "gradients"), (MAP_NAMES, NAMES), zip(*batches, strict=True), strict=True):
+        fine = np.concatenate(each)
+        bad = np.flatnonzero(~fine.all(1))
         if bad.size:
             which = [n for n, f in zip(names, fine[bad[0]], strict=True) if not f]
             first = dict(zip(NAMES, vectors[bad[0]].tolist(), strict=True))
@@ -81,8 +85,7 @@ def test_prior_draws_are_finite(fidelity, dtype):
 
 
 @pytest.mark.slow
-@precisions()
-@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize(("fidelity", "dtype"), [("pixel", "float32"), ("pixel", "float64"), ("point", "float32")])
 def test_ten_thousand_prior_draws_are_finite(fidelity, dtype):
     with computing_in(dtype):
         assert_all_finite(GalaxyModel(canvas=FULL, fidelity=fidelity), prior_draws(5, 10_000)[0].astype(dtype))
