@@ -13,8 +13,18 @@ GRAVITATIONAL_CONSTANT = 4.30091e-6
 """G in kpc (km/s)^2 / M_sun."""
 
 Values = Mapping[str, jax.Array]
-Rotation = Callable[[jax.Array], jax.Array]
-"""Of the whole galaxy: radius [kpc] in the discs' plane, any shape -> v_c^2 [km^2/s^2]."""
+
+
+class Rotation(NamedTuple):
+    """The square of the circular velocity of the whole galaxy, in the discs' plane [km^2/s^2].
+
+    Attributes:
+        in_plane: at the geometry's `disc_radius`, once for all discs: gradients flow back through it once as well.
+        at: the same of a radius [kpc] of any shape.
+    """
+
+    in_plane: jax.Array
+    at: Callable[[jax.Array], jax.Array]
 
 
 class Tracer(NamedTuple):

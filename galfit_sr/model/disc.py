@@ -30,12 +30,11 @@ class Disc:
     def tracer(self, values: Values, geometry: Geometry, rotation: Rotation) -> Tracer:
         """v = k sin(i) cos(psi) v_c and sigma^2 = (1-k^2) v_c^2 / 3."""
         k = values[f"k_{self.name}"]
-        velocity_squared = rotation(geometry.disc_radius)
-        velocity = k * geometry.sin_inclination * geometry.cos_azimuth * jnp.sqrt(velocity_squared)
+        velocity = k * geometry.sin_inclination * geometry.cos_azimuth * jnp.sqrt(rotation.in_plane)
         return Tracer(
             self.face_on_density(values, geometry.disc_radius) / geometry.cos_inclination,
             velocity,
-            (1 - k**2) * velocity_squared / 3,
+            (1 - k**2) * rotation.in_plane / 3,
         )
 
     def face_on_density(self, values: Values, radius: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from ..errors import InputError, unknown_name
 from ..maps import Maps
 from ..parameters import COMPONENT_NAMES, THICK
 from .bulge import Bulge
-from .component import Component, StellarComponent, Values
+from .component import Component, Rotation, StellarComponent, Values
 from .disc import Disc
 from .geometry import deproject
 from .grid import FULL_RESOLUTION, Canvas
@@ -169,7 +169,8 @@ class GalaxyModel:
         """Light, mass, light * v, light * (sigma^2 + v^2) before the PSF, times a weight, at positions [kpc]; flat."""
         x, y, softening, weight = jax.lax.optimization_barrier((x, y, softening, weight))
         geometry = deproject(values, x, y, softening)
-        rotation = partial(self.rotation, values, scene.critical_density)
+        squared = partial(self.rotation, values, scene.critical_density)
+        rotation = Rotation(squared(geometry.disc_radius), squared)
         light = mass = first = second = jnp.zeros_like(x)
         for component in self._stars:
             tracer = component.tracer(values, geometry, rotation)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ class ThickDisc:
         scale, k = 10 ** values[f"log10_{self.name}_radius"], values[f"k_{self.name}"]
         thickness = self._thickness(values)
         sine = geometry.sin_inclination
-        seen = _seen(geometry, thickness, scale, lambda radius: rotation(radius * scale))
+        seen = _seen(geometry, thickness, scale, lambda radius: rotation.at(radius * scale))
         velocity = k * sine * jnp.sign(geometry.along) * seen.cosine
         return Tracer(
             10 ** values[f"log10_{self.name}_mass"] / scale**2 * seen.density,
@@ -78,7 +79,12 @@ class ThickDisc:
         return jnp.maximum(values[f"thickness_{self.name}"], THICKNESS_RANGE[0])
 
 
-def _seen(geometry: Geometry, thickness: jax.Array, scale: jax.Array, velocity_squared: Rotation) -> Moments:
+def _seen(
+    geometry: Geometry,
+    thickness: jax.Array,
+    scale: jax.Array,
+    velocity_squared: Callable[[jax.Array], jax.Array],
+) -> Moments:
     """Moments along the lines of sight to all points of a geometry; see `line_of_sight.moments`."""
     cosine, sine = geometry.cos_inclination, geometry.sin_inclination
     flattening = jnp.sqrt(cosine**2 + (thickness * sine) ** 2)

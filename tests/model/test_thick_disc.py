@@ -11,6 +11,7 @@ from galaxies import KINEMATIC, PHOTOMETRIC, REDSHIFT, TYPICAL, as_float64
 from thick_reference import disc_moments, rotation_squared
 
 from galfit_sr.analysis import plain_profiles
+from galfit_sr.model.component import Rotation
 from galfit_sr.model.disc import Disc
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.geometry import deproject
@@ -92,8 +93,8 @@ def traced(component):
     def run(values, along, across):
         model = GalaxyModel(COMPONENTS, SMALL, "point")
         geometry = deproject(values | {"position_angle": jnp.asarray(0.0)}, along, across, jnp.asarray(1e-9))
-        rotation = functools.partial(model.rotation, values, DENSITY)
-        return ThickDisc(component).tracer(values, geometry, rotation)
+        squared = functools.partial(model.rotation, values, DENSITY)
+        return ThickDisc(component).tracer(values, geometry, Rotation(squared(geometry.disc_radius), squared))
 
     return run
 
