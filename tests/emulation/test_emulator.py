@@ -101,7 +101,7 @@ def test_conditioned_is_exact_at_the_centre_wherever_it_is():
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("conditioned", 2000),
+        ("conditioned", 1000),
         *((name, 100) for name in ("bicubic", "fsrcnn", "isrcnn", "isrcnn-fast")),
         ("srcnn", 20),
     ],
