@@ -1,11 +1,11 @@
 """What does a survey cost, does it scale, and what survives? The study behind the numbers in docs/surveys.md.
 
     python studies/survey.py trial      64 galaxies and 3 broken files on two workers, one killed; stopped, resumed
-    python studies/survey.py scaling    16 galaxies on one worker and on two
+    python studies/survey.py scaling    12 galaxies on one core and on two
     python studies/survey.py memory     200 galaxies on one worker
 
 or as many as a number after that says. Mock galaxies on 20x20 pixels with two free parameters, so that a fit takes
-seconds. Each part is kept in studies/results/survey.json as soon as it is measured.
+seconds; for the scaling, with six. Each part is kept in studies/results/survey.json as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -31,14 +31,23 @@ from galfit_sr.observations.mock import MOCK_TRUTH
 
 RESULTS = Path(__file__).parent / "results" / "survey.json"
 MODEL = gs.GalaxyModel(canvas=gs.Canvas(20, 2.0), fidelity="point")
-FREE = ("inclination", "ml_disc2")
-CONFIG = FitConfig(
-    model=ModelConfig(fidelity="point"),
-    parameters={n: Choice(value=MOCK_TRUTH[n]) for n in gs.default_parameters().names if n not in FREE},
-    orders=(),
-    sampler=gs.Nested(nlive=40, walks=10),
-    seed=1,
-)
+SECONDS = ("inclination", "ml_disc2")
+LONGER = (*SECONDS, "position_angle", "log10_disc2_mass", "log10_disc2_radius", "k_disc2")
+
+
+def config(free: tuple[str, ...], sampler: gs.Nested) -> FitConfig:
+    """Of fits with these parameters free, and all others at the truth."""
+    return FitConfig(
+        model=ModelConfig(fidelity="point"),
+        parameters={n: Choice(value=MOCK_TRUTH[n]) for n in gs.default_parameters().names if n not in free},
+        orders=(),
+        sampler=sampler,
+        seed=1,
+    )
+
+
+QUICK = config(SECONDS, gs.Nested(nlive=40, walks=10))
+REAL = config(LONGER, gs.Nested(nlive=200))
 
 
 def mocks(folder: Path, number: int) -> list[Path]:
@@ -58,7 +67,9 @@ def broken(folder: Path, good: Path) -> list[Path]:
     return files
 
 
-def _survey(files: list[Path], out: Path, workers: int, resume: bool, killing: int | None) -> None:
+def _survey(
+    files: list[Path], out: Path, workers: int, resume: bool, killing: int | None, settings: FitConfig = QUICK
+) -> None:
     """A survey that kills one of its workers when so many galaxies have ended."""
     killed = []
 
@@ -69,7 +80,7 @@ def _survey(files: list[Path], out: Path, workers: int, resume: bool, killing: i
             os.kill(killed[0], signal.SIGKILL)
         print(words, flush=True)
 
-    gs.survey(None if resume else files, out, config=None if resume else CONFIG, workers=workers, resume=resume,
+    gs.survey(None if resume else files, out, config=None if resume else settings, workers=workers, resume=resume,
               progress=look)  # fmt: skip
     assert killing is None or killed
 
@@ -108,24 +119,31 @@ def trial(folder: Path, number: int = 64) -> dict[str, Any]:
     }
 
 
-def scaling(folder: Path, number: int = 16) -> dict[str, Any]:
-    """Throughput once every worker has its programs, and what the survey takes beyond the fits.
+def scaling(folder: Path, number: int = 12) -> dict[str, Any]:
+    """Throughput once every worker has its programs, and what a survey takes beyond its fits.
 
     On one core, and on two: by a worker of one core each, and by a single worker, which spreads its fits over both.
+    Once more in the opposite order, since a machine is not the same all the time.
     """
     files = mocks(folder, number)
     cores = sorted(os.sched_getaffinity(0))
-    found: dict[str, Any] = {}
-    for name, workers, used in (("one core", 1, 1), ("two workers", 2, 2), ("one worker, two cores", 1, 2)):
-        out = folder / name.replace(" ", "_").replace(",", "")
+    ways = (("one core", 1, 1), ("two workers", 2, 2), ("one worker, two cores", 1, 2))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in ways}
+    for name, workers, used in (*ways, *ways[::-1]):
+        out = folder / f"{name} {len(found[name])}"
+        began = time.monotonic()
         os.sched_setaffinity(0, cores[:used])
         try:
-            _survey(files, out, workers, False, None)
+            _survey(files, out, workers, False, None, REAL)
         finally:
             os.sched_setaffinity(0, cores)
-        found[name] = pace(out)
-    one, two = (found[name]["galaxies_per_hour"] for name in ("one core", "two workers"))
-    return {**found, "throughput_ratio": round(two / one, 3)}
+        wall = time.monotonic() - began
+        fits = sum(json.loads(file.read_text())["wall_seconds"] for file in out.glob("galaxies/*/summary.json"))
+        found[name].append(
+            {"seconds": round(wall, 1), "beyond_the_fits": round(workers * wall / fits - 1, 4), **pace(out)}
+        )
+    one, two = (np.mean([run["galaxies_per_hour"] for run in found[name]]) for name in ("one core", "two workers"))
+    return {"galaxies": number, **found, "throughput_ratio": round(two / one, 3)}
 
 
 def pace(out: Path) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from ..files import write_text
 from .rendering import json_text, plain
 
 
-def claim(folder: Path, mark: str, settings: Mapping[str, Any], what: str) -> None:
+def claim(
+    folder: Path, mark: str, settings: Mapping[str, Any], what: str, beside: Mapping[str, Any] | None = None
+) -> None:
     """Sees that a folder is new, or holds work with these settings.
 
     Args:
         folder: made if missing.
-        mark: file in it that holds the settings, and perhaps more.
+        mark: file in it that holds the settings.
         settings: name -> value.
         what: kind of work, for messages.
+        beside: what a new folder holds as well, and work that goes on may have otherwise.
 
     Raises:
         InputError: the folder holds something else or work with other settings, or cannot be read or written.
@@ -28,7 +31,7 @@ def claim(folder: Path, mark: str, settings: Mapping[str, Any], what: str) -> No
     if not file.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} holds files that are not a {what}; an empty or new folder is needed")
-        write_text(file, json_text(settings))
+        write_text(file, json_text({**settings, **(beside or {})}))
         return
     held = read_json(file)
     other = [name for name, value in settings.items() if held.get(name) != plain(value)]

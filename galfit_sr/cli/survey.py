@@ -71,7 +71,7 @@ def survey(
     """Fit many galaxies, on this machine or a cluster; a catalogue and a status page out.
 
     A galaxy that fails is named with its reason, and the others go on. After Ctrl-C, a crash or a weekend,
-    --resume does what is not done.
+    --resume does what is not done. The exit status is 1 if no galaxy is done in the end.
 
     [bold]Examples[/bold]
 
@@ -79,12 +79,15 @@ def survey(
       galfit-sr survey --list galaxies.csv --out thesis --config fit.toml --slurm slurm.toml
       galfit-sr survey --resume --out thesis
     """
+    engines = {"--workers": workers, "--scheduler": scheduler, "--slurm": slurm, "--pbs": pbs}
     if collate is not None:
+        beside = {"files": files, "--list": list_file, "--out": out, "--config": config, "--resume": resume, **engines}
+        if any(beside.values()):
+            raise InputError(f"{' and '.join(k for k, v in beside.items() if v)} beside --collate; it goes alone")
         from ..surveys.survey import collate as rebuild
 
         _tell(rebuild(collate), as_json)
         return
-    engines = {"--workers": workers, "--scheduler": scheduler, "--slurm": slurm, "--pbs": pbs}
     chosen = [name for name, value in engines.items() if value is not None]
     if len(chosen) > 1:
         raise InputError(f"{' and '.join(chosen)} exclude each other; choose one")
@@ -127,9 +130,13 @@ def survey(
         with ProgressDisplay(console) as progress:
             made = run_survey(plan, folder, engine, time_limit=time_limit, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        again = shlex.join(["galfit-sr", "survey", "--resume", "--out", str(folder)])
+        same = {**engines, "--time-limit": time_limit}
+        options = [word for name, value in same.items() if value is not None for word in (name, str(value))]
+        again = shlex.join(["galfit-sr", "survey", "--resume", "--out", str(folder), *options])
         stop(f"galfit-sr: interrupted; what is finished is kept, go on with: {again}", EXIT_INTERRUPTED)
     _tell(made, as_json)
+    if len(made.failures) == len(plan.galaxies):
+        raise typer.Exit(1)
 
 
 def _tell(made: Survey, as_json: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +84,24 @@ def write_catalogue(folder: Path, plan: Plan, outcomes: Mapping[str, Outcome]) -
     if plan.variants and any(outcome.models for outcome in outcomes.values()):
         tables[MODELS] = models(plan, outcomes)
     for name, table in tables.items():
-        write_bytes(folder / f"{name}.fits", fits_bytes(table, name))
         text = io.StringIO()
         table.write(text, format="ascii.ecsv")
         write_text(folder / f"{name}.ecsv", text.getvalue())
+        write_bytes(folder / f"{name}.fits", fits_bytes(table, name))
 
 
 def fits_bytes(table: Table, name: str) -> bytes:
-    """A FITS file with the table.
+    r"""A FITS file with the table.
 
     astropy reads units and descriptions back as they were; for TOPCAT, which does not know how, descriptions stand in
-    TCOMM as well. There is no unit in FITS for logarithms: they are told in brackets.
+    TCOMM as well. There is no unit in FITS for logarithms: they are told in brackets. Nor are there letters beyond
+    ASCII: they are written as in Python, \xe9.
     """
+    table = table.copy()
+    for heading, column in table.items():
+        if column.dtype.kind == "U":
+            plain = [str(text).encode("ascii", "backslashreplace").decode() for text in column]
+            table[heading] = Column(plain, unit=column.unit, description=column.description)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of units that are not FITS's
@@ -172,7 +177,7 @@ def _numbers(held: Mapping[str, Any], known: tuple[list[str], list[str]]) -> Ite
 def _provenance(plan: Plan, galaxy: Galaxy, variant: str | None, held: Mapping[str, Any]) -> Iterator[Cell]:
     path = "" if variant is None else run_folder(Path(), galaxy.name, variant).as_posix()
     yield "run", path, "", "folder of the fit, from that of the survey"
-    yield "version", held.get("version", version("galfit-sr")), "", "of galfit_sr"
+    yield "version", held.get("version", plan.version), "", "of galfit_sr"
     yield "configuration", plan.hash, "", "digest (SHA-256) of the survey's configuration"
 
 
@@ -181,7 +186,7 @@ def _or_nan(value: float | None) -> float:
 
 
 def _table(rows: list[list[Cell]], plan: Plan) -> Table:
-    table = Table(meta={"VERSION": version("galfit-sr"), "CONFIG": plan.hash[:16]})
+    table = Table(meta={"VERSION": plan.version, "CONFIG": plan.hash[:16]})
     for cells in zip(*rows, strict=True):
         name, _, unit, description = cells[0]
         table[name] = Column([cell[1] for cell in cells], unit=unit or None, description=description)

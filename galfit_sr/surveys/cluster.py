@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -177,6 +178,8 @@ def _started(distributed: Any, workers: int) -> Any:
 
 
 def _connected(distributed: Any, address: str) -> Any:
+    if not re.search(r"://|:\d+$", address):
+        raise InputError(f"the scheduler's address is {address!r}; one as tcp://host:8786 is needed")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ a little

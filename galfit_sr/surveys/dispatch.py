@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..errors import InputError
-from .outcome import Outcome, failure
+from .outcome import Outcome, failure, read_outcome
+from .plan import outcome_file
 from .worker import Task, work
 
 DEATHS = 2
@@ -69,7 +70,11 @@ def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outc
             task = held.pop(future)
             killed = _deaths(future)
             deaths[task.galaxy.name] += killed
-            if killed and deaths[task.galaxy.name] <= DEATHS:
+            # One that died as soon as it was done, or because its time was up, has told what became of the galaxy.
+            kept = read_outcome(outcome_file(task.folder, task.galaxy.name)) if killed else None
+            if kept is not None:
+                found.append(kept)
+            elif killed and deaths[task.galaxy.name] <= DEATHS:
                 left.insert(0, task)
             else:
                 found.append(_outcome(future, task, deaths[task.galaxy.name]))

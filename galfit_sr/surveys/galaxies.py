@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..toml import check_keys
 
 COLUMNS = ("file", "name", "region", "masses")
 """Of a list of galaxies; the first is needed."""
+_LONGEST = 150
+"""Bytes of a galaxy's name, so that names of files that are made of it are none too long."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +92,12 @@ def _distinct(galaxies: Iterable[Galaxy]) -> tuple[Galaxy, ...]:
     found: dict[str, Galaxy] = {}
     inputs: set[Galaxy] = set()
     for galaxy in galaxies:
-        key = dataclasses.replace(galaxy, name="")
+        key = dataclasses.replace(galaxy, name="", file=os.path.realpath(galaxy.file))
         if key in inputs:
             raise InputError(f"{galaxy.file} is given twice; every galaxy is needed once")
         inputs.add(key)
-        wished = re.sub(r"[^\w.+-]", "_", galaxy.name).strip(".") or "galaxy"
+        plain = re.sub(r"[^\w.+-]", "_", galaxy.name).encode()[:_LONGEST].decode(errors="ignore")
+        wished = plain.strip(".") or "galaxy"
         name, number = wished, 2
         while name.lower() in found:
             name, number = f"{wished}_{number}", number + 1

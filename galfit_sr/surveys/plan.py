@@ -22,6 +22,8 @@ from .variants import VARIANTS, variant_config
 MARK = "survey.json"
 """File that holds the plan."""
 _OUTCOMES, _FITS, _THUMBNAILS = "outcomes", "galaxies", "thumbnails"
+_LIMITS = ("max_seconds", "max_calls")
+"""Of the sampler. They belong to one session, as in a single fit: a survey that goes on may have others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Plan:
         galaxies: with different names.
         config: of every fit, but for the data and the seed.
         variants: names of the models that are compared (`variants.VARIANTS`); the configuration's own model if empty.
+        version: of galfit_sr, which decides the fits as well.
 
     Raises:
         InputError: an unknown variant, or variants whose evidences could not be compared.
@@ -40,6 +43,7 @@ class Plan:
     galaxies: tuple[Galaxy, ...]
     config: FitConfig
     variants: tuple[str, ...] = ()
+    version: str = dataclasses.field(default_factory=lambda: version("galfit-sr"))
 
     def __post_init__(self) -> None:
         for variant in self.variants:
@@ -60,11 +64,11 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """Everything that decides the fits of a galaxy, as texts and numbers that two processes write alike."""
         emulator = self.config.emulator
-        # Limits on time and calls belong to one session, as in a single fit.
-        sampler = dataclasses.replace(self.config.sampler, max_seconds=None, max_calls=None)
+        without: dict[str, Any] = dict.fromkeys(_LIMITS)
+        sampler = dataclasses.replace(self.config.sampler, **without)
         observation = dataclasses.replace(self.config.observation, file=None)
         return {
-            "version": version("galfit-sr"),
+            "version": self.version,
             "config": dumps(dataclasses.replace(self.config, sampler=sampler, observation=observation)),
             "variants": list(self.variants),
             "emulator_sha256": None if emulator is None else find_emulator(emulator).card.sha256,
@@ -103,7 +107,8 @@ def keep_plan(folder: Path, plan: Plan, resume: bool) -> None:
     """
     held = (folder / MARK).is_file()
     galaxies = [dataclasses.asdict(galaxy) for galaxy in plan.galaxies]
-    claim(folder, MARK, {**plan.identity, "galaxies": galaxies}, "survey")
+    limits = {name: getattr(plan.config.sampler, name) for name in _LIMITS}
+    claim(folder, MARK, {**plan.identity, "galaxies": galaxies}, "survey", {"limits": limits})
     if held and not resume:
         raise InputError(f"{folder} holds this very survey; go on with --resume, or choose another folder")
 
@@ -119,7 +124,9 @@ def read_plan(folder: Path) -> Plan:
     held = read_json(folder / MARK)
     try:
         galaxies = tuple(from_table(Galaxy, _given(row), "galaxies") for row in held["galaxies"])
-        return Plan(galaxies, loads(held["config"], str(folder / MARK)), tuple(held["variants"]))
+        config = loads(held["config"], str(folder / MARK))
+        config = dataclasses.replace(config, sampler=dataclasses.replace(config.sampler, **held.get("limits", {})))
+        return Plan(galaxies, config, tuple(held["variants"]), held["version"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / MARK} is not the plan of a survey ({error!r})") from error
 

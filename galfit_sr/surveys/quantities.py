@@ -128,5 +128,7 @@ def _moment(model: GalaxyModel, name: str, values: dict[str, jax.Array], scene: 
 def median_of(row: dict[str, Any]) -> str:
     """A median with its 68 % interval in words."""
     half = (row["q84"] - row["q16"]) / 2
-    digits = int(np.clip(1 - math.floor(math.log10(half)), 0, 4)) if half > 0 else 3
+    if half == 0:
+        return f"{row['q50']:.3f}"
+    digits = int(np.clip(1 - math.floor(math.log10(half)), 0, 4))
     return f"{row['q50']:.{digits}f} ± {half:.{digits}f}"

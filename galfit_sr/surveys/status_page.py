@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,14 @@ main { max-width: 1500px; }
 .status.done { background: #d9f0e8; } .status.failed { background: #fbd9c6; } .status.running { background: #dcebf8; }
 .meter { height: 10px; background: #eef1f3; border-radius: 5px; overflow: hidden; display: flex; margin: .8rem 0; }
 .meter .done { background: #009e73; } .meter .failed { background: #d55e00; } .meter .running { background: #56b4e9; }
-td img { display: block; height: 64px; width: auto; image-rendering: pixelated; }
-td .why { white-space: normal; display: block; width: 15rem; overflow-wrap: anywhere; font-size: .85em; }
+td img { display: block; height: 48px; width: auto; image-rendering: pixelated; }
+td .why { white-space: normal; display: block; width: 11rem; overflow-wrap: anywhere; font-size: .85em; }
+th, td { padding-left: .3rem; padding-right: .3rem; }
+@media (max-width: 700px) {
+  /* What there is to decide: which galaxy, and whether it is done. The rest is in its report. */
+  td img { height: 32px; }
+  th:nth-child(n + 4), td:nth-child(n + 4) { display: none; }
+}
 </style>
 """
 
@@ -63,13 +70,15 @@ def page(
     return page_html(
         f"{folder.absolute().name}: galfit_sr survey",
         f"Survey {folder.absolute().name}",
-        f"{len(plan.galaxies)} {'galaxy' if len(plan.galaxies) == 1 else 'galaxies'} · configuration {plan.hash[:12]}",
+        f"{len(plan.galaxies)} {'galaxy' if len(plan.galaxies) == 1 else 'galaxies'} · configuration {plan.hash[:12]}"
+        # A survey that was killed looks as if it went on.
+        f"{f' · as of {datetime.now():%Y-%m-%d %H:%M}' if going else ''}",
         (
             _meter(count),
             f"<p>{escape(str(count))}{escape(f'; {words}' if words else '')}.</p>",
             f'<p><a href="catalogue.fits">catalogue.fits</a> · <a href="catalogue.ecsv">catalogue.ecsv</a>'
             f"{' · evidences of all models: <a href=models.ecsv>models.ecsv</a>' if plan.variants else ''}</p>"
-            if any(outcome.done for outcome in outcomes.values())
+            if (folder / "catalogue.fits").is_file()
             else "",
             table_html(heads, rows),
         ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from .worker import Process, Task
 
 LEAST_BETWEEN_PAGES = 5.0
 """Seconds between two versions of the status page; more where writing it takes longer than a twentieth of them."""
+_LOCK = ".lock"
+"""File by which a survey that goes on keeps others from its folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +159,7 @@ def run_survey(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Survey:
-    """Does what is not done of a plan; arguments as for `survey`."""
+    """Does what is not done of a plan; arguments and errors as for `survey`."""
     if time_limit is not None and not time_limit > 0:
         raise InputError(f"the time limit is {time_limit}; a positive number of seconds is needed")
     report = progress or (lambda phrase, share, words: None)
@@ -166,28 +169,55 @@ def run_survey(
     with client_of(engine) as client:
         if not taken:
             keep_plan(folder, plan, resume)
-        outcomes = {name: outcome for name, outcome in _kept(folder, plan).items() if outcome.done}
-        left = [galaxy for galaxy in plan.galaxies if galaxy.name not in outcomes]
-        for galaxy in left:
-            outcome_file(folder, galaxy.name).unlink(missing_ok=True)
-        process = _process(plan, folder, engine)
-        tasks = [Task(galaxy, plan.configs(galaxy), folder.absolute(), process, time_limit) for galaxy in left]
-        began, pause, written = time.monotonic(), 0.0, -LEAST_BETWEEN_PAGES
-        before = len(outcomes)
-        try:
-            for news in dispatch(client, tasks):
-                for outcome in news.ended:
-                    outcomes[outcome.name] = _settled(folder, outcome)
-                now = time.monotonic()
-                pace = Pace(len(outcomes) - before, len(plan.galaxies) - len(outcomes), now - began)
-                report("galaxies", pace.share, _joined(counts(plan, outcomes, news.running), pace.throughput))
-                if news.ended and now - written > max(LEAST_BETWEEN_PAGES, 20 * pause):
-                    write_page(folder, plan, outcomes, news.running, _joined(pace.throughput, pace.remaining), True)
-                    written = time.monotonic()
-                    pause = written - now
-        finally:
-            _write(folder, plan, outcomes)
+        with _alone(folder):
+            outcomes = _fitted(client, plan, folder, engine, time_limit, report)
     return Survey(folder, plan, outcomes)
+
+
+def _fitted(
+    client: Any, plan: Plan, folder: Path, engine: Engine, time_limit: float | None, report: Progress
+) -> dict[str, Outcome]:
+    """Name -> outcome of all galaxies; catalogue and status page are written, whatever happens."""
+    outcomes = {name: outcome for name, outcome in _kept(folder, plan).items() if outcome.done}
+    left = [galaxy for galaxy in plan.galaxies if galaxy.name not in outcomes]
+    for galaxy in left:
+        outcome_file(folder, galaxy.name).unlink(missing_ok=True)
+    process = _process(plan, folder, engine)
+    tasks = [Task(galaxy, plan.configs(galaxy), folder.absolute(), process, time_limit) for galaxy in left]
+    write_page(folder, plan, outcomes, (), "", True)
+    began, pause, before = time.monotonic(), 0.0, len(outcomes)
+    written, shown = began, frozenset[str]()
+    try:
+        for news in dispatch(client, tasks):
+            for outcome in news.ended:
+                outcomes[outcome.name] = _settled(folder, outcome)
+            now = time.monotonic()
+            pace = Pace(len(outcomes) - before, len(plan.galaxies) - len(outcomes), now - began)
+            report("galaxies", pace.share, _joined(counts(plan, outcomes, news.running), pace.throughput))
+            # Whenever a galaxy has ended, another runs, but for the last ones.
+            if news.running != shown and now - written > max(LEAST_BETWEEN_PAGES, 20 * pause):
+                write_page(folder, plan, outcomes, news.running, _joined(pace.throughput, pace.remaining), True)
+                written, shown = time.monotonic(), news.running
+                pause = written - now
+    finally:
+        _write(folder, plan, outcomes)
+    return outcomes
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps others from a survey's folder as long as this process lives.
+
+    Raises:
+        InputError: another process has it.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"another process fits the galaxies of {folder}; wait for it, or stop it") from error
 
 
 def collate(folder: str | Path) -> Survey:

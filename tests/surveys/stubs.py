@@ -9,7 +9,8 @@ from pathlib import Path
 
 from galfit_sr.errors import InputError
 from galfit_sr.surveys.galaxies import Galaxy
-from galfit_sr.surveys.outcome import DONE, Outcome, read_outcome, write_outcome
+from galfit_sr.surveys.outcome import DONE, Outcome, failure, read_outcome, write_outcome
+from galfit_sr.surveys.plan import outcome_file
 from galfit_sr.surveys.worker import Process, Task, _settle
 
 
@@ -37,7 +38,9 @@ def act(task: Task) -> Outcome:
         deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         return Outcome(name, DONE, worker={"cores": cores, "x64": jax.config.jax_enable_x64, "deaf": deaf})
-    deaths = {"killed-once": 1, "killed-always": 99}.get(name, 0)
+    if name == "told":
+        write_outcome(outcome_file(task.folder, name), failure(name, "its time was up"))
+    deaths = {"told": 1, "killed-once": 1, "killed-always": 99}.get(name, 0)
     if len(marks.read_text().splitlines()) <= deaths:
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "refused":

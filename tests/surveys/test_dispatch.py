@@ -59,6 +59,13 @@ def test_lost_workers_cost_no_galaxy(client, tmp_path, monkeypatch):
     assert set(begun.values()) == {1}, "no other galaxy is done twice, or blamed"
 
 
+def test_what_a_dying_worker_has_told_is_known_at_once(client, tmp_path):
+    names = ["told", "galaxy 1", "galaxy 2"]
+    news = list(dispatch(client, stubs.tasks(tmp_path, *names), stubs.act))
+    assert ended(news)["told"].reason == "its time was up"
+    assert len((tmp_path / "told").read_text().splitlines()) == 1, "not tried again"
+
+
 def test_workers_share_the_cores(client, tmp_path):
     client.wait_for_workers(2, timeout=60)
     found = ended(dispatch(client, stubs.tasks(tmp_path, *(f"settled {i}" for i in range(4))), stubs.act))
@@ -95,6 +102,14 @@ def test_workers_that_cannot_do_it_are_refused(monkeypatch):
         address = Address(single.scheduler_address)
         with other, client_of(address):
             pass
+
+
+def test_an_address_that_is_none():
+    with (
+        pytest.raises(InputError, match="the scheduler's address is 'nonsense'; one as tcp://host:8786"),
+        client_of(Address("nonsense")),
+    ):
+        pass
 
 
 def test_no_scheduler(monkeypatch):

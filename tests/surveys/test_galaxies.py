@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from astropy.table import Table
 from scipy.integrate import quad
 
 import galfit_sr as gs
@@ -23,7 +25,7 @@ from galfit_sr.model.scene import make_scene
 from galfit_sr.observations.mock import MOCK_TRUTH
 from galfit_sr.observations.quality import critical
 from galfit_sr.parameters import Order, default_parameters
-from galfit_sr.surveys.catalogue import catalogue, fits_bytes, models
+from galfit_sr.surveys.catalogue import catalogue, fits_bytes, models, write_catalogue
 from galfit_sr.surveys.counts import Pace, counts
 from galfit_sr.surveys.galaxies import Galaxy, from_files, from_list
 from galfit_sr.surveys.outcome import DONE, Outcome, failure, read_outcome, write_outcome
@@ -38,6 +40,16 @@ class TestGalaxies:
         found = from_files(["a/x.fits", "b/x.fits.gz", "c/X.fits", "d/a b;<c>.fits", "e/...fits"])
         assert [galaxy.name for galaxy in found] == ["x", "x_2", "X_3", "a_b__c_", "galaxy"]
         assert found[0].file.endswith("/a/x.fits")
+
+    def test_names_are_none_too_long_for_folders(self):
+        found = from_files([f"a/{'é' * 120}.fits", f"b/{'é' * 120}.fits"])
+        assert [galaxy.name for galaxy in found] == ["é" * 75, "é" * 75 + "_2"]
+
+    def test_another_spelling_is_the_same_file(self, tmp_path):
+        (tmp_path / "x.fits").touch()
+        (tmp_path / "link.fits").symlink_to("x.fits")
+        with pytest.raises(InputError, match=r"link\.fits is given twice"):
+            from_files([tmp_path / "x.fits", tmp_path / "link.fits"])
 
     def test_list(self, tmp_path):
         path = tmp_path / "list.csv"
@@ -101,6 +113,19 @@ class TestPlan:
         plan, limited = (Plan(self.GALAXIES, FitConfig(sampler=gs.Nested(max_calls=n))) for n in (None, 100))
         assert plan.hash == limited.hash
         assert plan.hash != Plan(self.GALAXIES, FitConfig(sampler=gs.Nested(nlive=70))).hash
+
+    def test_limits_hold_for_what_is_resumed(self, tmp_path):
+        limited = Plan(self.GALAXIES, FitConfig(sampler=gs.Nested(max_calls=100, max_seconds=5.0)))
+        keep_plan(tmp_path / "new", limited, False)
+        assert read_plan(tmp_path / "new") == limited
+        keep_plan(tmp_path / "new", Plan(self.GALAXIES, FitConfig()), True)
+
+    def test_a_survey_keeps_the_version_that_fitted(self, tmp_path):
+        keep_plan(tmp_path / "new", Plan(self.GALAXIES, FitConfig(), version="0.1"), False)
+        held = read_plan(tmp_path / "new")
+        assert set(catalogue(held, {})["version"]) == {"0.1"}
+        with pytest.raises(InputError, match=r"other settings \(version\)"):
+            keep_plan(tmp_path / "new", Plan(self.GALAXIES, FitConfig()), True)
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
@@ -238,6 +263,14 @@ class TestTables:
         assert table["warnings"][0] == "It is <odd>. | Twice."
         assert fits_bytes(table, "catalogue") == fits_bytes(table, "catalogue")
 
+    def test_letters_that_fits_does_not_know(self, tmp_path):
+        plan = Plan((Galaxy("é", "/José/é.fits"),), FitConfig())
+        write_catalogue(tmp_path, plan, {"é": failure("é", "a file of “José”")})
+        assert list(Table.read(tmp_path / "catalogue.ecsv")["file"]) == ["/José/é.fits"]
+        held = Table.read(tmp_path / "catalogue.fits")
+        assert (held["file"][0], held["name"][0]) == (r"/Jos\xe9/\xe9.fits", r"\xe9")
+        assert held["file"].description == "data"
+
     def test_one_row_a_model(self):
         table = models(self.PLAN, self.OUTCOMES)
         assert list(table["name"]) == ["a", "a", "b<", "b<"]
@@ -246,6 +279,8 @@ class TestTables:
     def test_page_while_it_goes_on(self, tmp_path):
         text = page(tmp_path, self.PLAN, self.OUTCOMES, {"d"}, "30 galaxies an hour", True)
         assert "2 done, 1 failed, 1 running, 0 waiting; 30 galaxies an hour" in text
+        assert re.search(r"as of \d{4}-\d\d-\d\d \d\d:\d\d", text)
+        assert "catalogue.fits" not in text, "there is none yet"
         assert 'http-equiv="refresh"' in text.partition("</head>")[0]
         assert "it is broken &amp; &lt;b&gt;worse&lt;/b&gt;" in text
         assert "<odd>" not in text
@@ -274,6 +309,7 @@ def test_critical_flags():
         ([], "there is no galaxy in the survey"),
         (["--resume"], "survey holds no survey"),
         (["--collate", "nosuch"], "nosuch holds no survey"),
+        (["x.fits", "--collate", "nosuch", "--workers", 2], "files and --workers beside --collate; it goes alone"),
         (["--list", "nosuch.csv"], "nosuch.csv does not exist"),
         (["x.fits", "--list", "list.csv"], "files and --list exclude each other"),
         (["x.fits", "--workers", 0], "workers is 0"),

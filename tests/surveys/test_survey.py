@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from filelock import FileLock
 
 import galfit_sr as gs
+from galfit_sr.config import dumps
 from galfit_sr.errors import InputError
 from galfit_sr.surveys.cluster import Local, client_of
 from galfit_sr.surveys.plan import outcome_file
@@ -161,6 +163,23 @@ def test_another_survey_is_refused(finished, config, mocks):
         with pytest.raises(InputError, match=sentence):
             gs.survey(out=folder, **arguments)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_two_at_once_are_refused(finished, scheduler):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.name != ".lock"}
+    with FileLock(folder / ".lock"), pytest.raises(InputError, match="another process fits the galaxies of"):
+        gs.survey(None, folder, scheduler=scheduler, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_command_that_fits_nothing_fails(config, scheduler, tmp_path, run):
+    (tmp_path / "text.fits").write_text("no galaxy")
+    (tmp_path / "fit.toml").write_text(dumps(config))
+    result = run("survey", "text.fits", "--config", "fit.toml", "--scheduler", scheduler, "--out", "out")
+    assert result.exit_code == 1
+    assert "text: " in result.stdout
+    assert "1 failed" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_collate(finished, tmp_path, run):
