@@ -32,9 +32,11 @@ main { max-width: 1500px; }
 .status.done { background: #d9f0e8; } .status.failed { background: #fbd9c6; } .status.running { background: #dcebf8; }
 .meter { height: 10px; background: #eef1f3; border-radius: 5px; overflow: hidden; display: flex; margin: .8rem 0; }
 .meter .done { background: #009e73; } .meter .failed { background: #d55e00; } .meter .running { background: #56b4e9; }
-td img { display: block; height: 48px; width: auto; image-rendering: pixelated; }
+td img { display: block; height: 48px; max-width: 100px; image-rendering: pixelated; }
 td .why { white-space: normal; display: block; width: 11rem; overflow-wrap: anywhere; font-size: .85em; }
 th, td { padding-left: .3rem; padding-right: .3rem; }
+th:first-child, td:first-child { min-width: 0; }
+td:last-child { white-space: normal; width: 5rem; min-width: 5rem; }
 @media (max-width: 700px) {
   /* What there is to decide: which galaxy, and whether it is done. The rest is in its report. */
   td img { height: 32px; }
