@@ -306,8 +306,8 @@ def _content(argument: object) -> tuple:
 def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2", "halo")) -> Parameters:
     """The standard parameters and priors of a model made of `components` (18 for bulge, two discs and halo).
 
-    Default priors: `design/physics.md`'s box (Rigamonti et al. 2022, MNRAS 513, 6111, table 1, with the inner slope
-    added), and the order R_b, R_d1 < R_d2 that keeps the discs from trading places. A thick disc adds its thickness,
+    Default priors: the box of Rigamonti et al. (2022, MNRAS 513, 6111, table 1), with the bulge's inner slope added,
+    and the order R_b, R_d1 < R_d2 that keeps the discs from trading places. A thick disc adds its thickness,
     and where all discs are thick, inclinations reach 90 degrees. The nuisance parameter `systemic_velocity` is there
     too, fixed at 0 km/s; `JITTER` can be appended.
 
@@ -327,7 +327,9 @@ def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2",
             raise InputError(f"a model of {', '.join(components)} has {c} twice; leave one out")
     stellar = [c for c in COMPONENT_NAMES if c in plain and c != "halo"]
     if not stellar:
-        raise InputError(f"a model of {components} has no light; add at least one of bulge, disc1, disc2")
+        raise InputError(
+            f"a model of {', '.join(components) or 'nothing'} has no light; add at least one of bulge, disc1, disc2"
+        )
     thick = [c.removeprefix(THICK) for c in components if c.startswith(THICK)]
     owners = ("galaxy", *plain, *(_THICKNESS + c for c in thick))
     chosen = [p for p in _DEFAULTS if _OWNER.get(p.name, "galaxy") in owners]

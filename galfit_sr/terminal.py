@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often progress is written where there is no terminal to redraw."""
+_WIDEST = 1000
+"""Characters of a table's line, more than any needs."""
 
 
 class ProgressDisplay:
@@ -89,12 +91,18 @@ class ProgressDisplay:
         self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
 
 
-def print_result(console: Console, posterior: Posterior, folder: Path) -> None:
-    """The posterior in a table, and where the rest of it is."""
+def print_result(posterior: Posterior, folder: Path) -> None:
+    """The posterior on stdout in a table, angles as astronomers count them, and where the rest of it is."""
     # Loads JAX, which commands that print no result need not wait for.
+    from .analysis.display import IN_DEGREES
     from .inference.correction import in_words
+    from .inference.derived import derived_summary
 
-    summary = posterior.summary()
+    summary, derived = posterior.summary(), derived_summary(posterior)
+    summary = {
+        IN_DEGREES.get(name, name): derived[IN_DEGREES[name]] if name in IN_DEGREES else row
+        for name, row in summary.items()
+    }
     with_truth = any("truth" in row for row in summary.values())
     table = Table("parameter", title=posterior.galaxy)
     for heading in ("median", "-", "+", *(["truth"] if with_truth else []), "unit"):
@@ -104,6 +112,11 @@ def print_result(console: Console, posterior: Posterior, folder: Path) -> None:
         numbers += [row["truth"]] if with_truth and "truth" in row else []
         cells = [f"{number:.3f}" for number in numbers] + [""] * (with_truth and "truth" not in row)
         table.add_row(name, *cells, row["unit"])
+    # A narrow terminal breaks lines: better than numbers that end in dots.
+    console = Console()
+    natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    if natural > console.width:
+        console = Console(width=natural)
     console.print(table)
     lines = []
     if posterior.log_evidence is not None:

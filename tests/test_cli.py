@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -388,6 +389,19 @@ class TestFit:
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         assert "log evidence" in out
+
+    def test_ctrl_c_while_compiling(self, prepared, tmp_path):
+        """XLA compiles in threads of its own, which crashed the command as it ended."""
+        cold = f"JAX_COMPILATION_CACHE_DIR={tmp_path}"
+        process = start(["fit", "--config", "fit.toml", "--out", "cold"], prepared, before=cold)
+        for line in process.stderr:
+            if "compiling" in line:
+                break
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out) == (130, ""), err
+        assert err.splitlines()[-1].startswith("galfit-sr: interrupted; continue with: ")
 
     def test_limits_end_in_a_marked_result(self, prepared):
         process = start(["fit", "--config", "fit.toml", "--max-calls", "1200", "--json"], prepared)

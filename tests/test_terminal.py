@@ -99,3 +99,29 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
         )
         _, err = process.communicate(timeout=60)
         assert err == ""
+
+
+DEAF = """
+import gc, os, signal, time
+from galfit_sr.cli.command import app, command
+
+def collected(phase, info):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(1000))
+
+@command
+def wait():
+    gc.callbacks.append(collected)
+    gc.collect()
+    time.sleep(20)
+    print("on to the end")
+
+app(["wait"])
+"""
+
+
+def test_ctrl_c_is_heard_where_python_cannot_raise():
+    """As in JAX's callback of the garbage collector: without us, a traceback is printed and the command goes on."""
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "galfit-sr: interrupted\n")

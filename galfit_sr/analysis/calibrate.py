@@ -118,7 +118,7 @@ def calibrate(
     parameters: Parameters | None = None,
     seed: int = 1,
     workers: int = 1,
-    out: Path | None = None,
+    out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Calibrates fits: draws truths from the prior, makes mocks, fits them, ranks the truths.
@@ -127,12 +127,12 @@ def calibrate(
     those that are there.
 
     Args:
-        mocks: how many, at least `FEWEST`.
+        mocks: how many, at least 2.
         sampler: settings of the fits; `Nested()` if not given.
         emulator: of the fits, a name or folder; the full-resolution model if not given.
         canvas: pixels along a side, over 40 arcsec.
         fidelity: `pixel` or `point`, of the model that makes the data, and of fits without an emulator.
-        control: one of `controls.CONTROLS`, with which the calibration should fail.
+        control: `understated-errors`, `wrong-psf` or `biased-emulator`, with which the calibration should fail.
         parameters: with priors; the default ones if not given.
         seed: of every random number; mock i depends on it and on i only.
         workers: processes; with 1 this process does everything itself. See `processes.in_processes`.
@@ -147,6 +147,7 @@ def calibrate(
     for what, value, least in (("mocks", mocks, FEWEST), ("workers", workers, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{what} is {value!r}; a whole number of at least {least} is needed")
+    out = None if out is None else Path(out)
     setup = Setup(parameters or default_parameters(), sampler or Nested(), emulator, canvas, fidelity, control, seed)
     done = {} if out is None else _kept(out, setup, mocks)
     report = progress or (lambda phrase, share, words: None)

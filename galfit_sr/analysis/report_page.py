@@ -37,7 +37,7 @@ figure { margin: 0; }
 .errors sup, .errors sub { position: static; font-size: inherit; line-height: inherit; vertical-align: baseline; }
 .box { overflow-x: auto; max-width: 100%; }
 img.fit { display: block; width: 100%; height: auto; }
-img.wide { display: block; width: 100%; min-width: 2100px; height: auto; }
+img.wide { display: block; height: auto; }
 @media (max-width: 700px) { img.fit { min-width: 640px; }
   figcaption::after { content: " Move it sideways to see all of it."; } main { padding: 16px 14px 48px; } }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }

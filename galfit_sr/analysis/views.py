@@ -103,7 +103,7 @@ def _(observation: Observation) -> str:
     facts = (
         f"redshift {observation.redshift:.5g}, {observation.size}×{observation.size} pixels of"
         f" {observation.pixel_scale:g} arcsec, PSF of light {observation.psf_photometry}, of kinematics"
-        f" {observation.psf_kinematics}"
+        f" {observation.psf_kinematics} (arcsec)"
     )
     picture = base64.b64encode(png(observation_figure(observation), _DPI)).decode("ascii")
     return _block(

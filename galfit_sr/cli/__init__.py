@@ -5,8 +5,12 @@ Everything that loads JAX is imported inside the commands, so that help is insta
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+
 from . import fit, survey, mock, report, compare, calibrate, benchmark, emulators, dataset, train  # isort: skip - the order of the help
-from .command import app
+from .command import EXIT_INTERRUPTED, app
 
 __all__ = [
     "app",
@@ -26,4 +30,13 @@ __all__ = [
 
 def main() -> None:
     """Entry point of the installed command."""
-    app(prog_name="galfit-sr")
+    try:
+        app(prog_name="galfit-sr")
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            # XLA may still compile in threads of its own, and crashes when Python is taken down around them.
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError):
+                    stream.flush()
+            os._exit(EXIT_INTERRUPTED)
+        raise

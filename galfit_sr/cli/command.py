@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import functools
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,15 +39,15 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
-            with warnings.catch_warnings(), hanging_up_interrupts():
+            with warnings.catch_warnings(), hanging_up_interrupts(), interrupts_are_heard():
                 warnings.showwarning = _tell
                 function(*args, **kwargs)
         except InputError as error:
             stop(f"galfit-sr: {error}", EXIT_BAD_INPUT)
         except BrokenPipeError:
             raise  # whoever read our output has seen enough; typer ends quietly
-        except OSError as error:
-            stop(f"galfit-sr: {error}", EXIT_BAD_INPUT)
+        except (OSError, MemoryError) as error:
+            stop(f"galfit-sr: {error or 'out of memory'}", EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             stop("galfit-sr: interrupted", EXIT_INTERRUPTED)
 
@@ -65,6 +67,24 @@ def hanging_up_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def interrupts_are_heard() -> Iterator[None]:
+    """Ctrl-C where Python cannot raise, as in JAX's callback of the garbage collector, comes again a moment later."""
+    before = sys.unraisablehook
+
+    def unraised(what: sys.UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            before(what)
+
+    sys.unraisablehook = unraised
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:

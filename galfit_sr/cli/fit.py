@@ -135,4 +135,4 @@ def fit(
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **summary(posterior, observation)}))
     else:
-        print_result(Console(), posterior, folder)
+        print_result(posterior, folder)

@@ -42,7 +42,7 @@ def save_bundle(folder: Path, card: Card, weights: Weights) -> Card:
     return card
 
 
-def load_bundle(folder: Path, network: Network) -> Emulator:
+def load_bundle(folder: str | Path, network: Network) -> Emulator:
     """The emulator in a folder.
 
     Args:
@@ -52,6 +52,7 @@ def load_bundle(folder: Path, network: Network) -> Emulator:
     Raises:
         InputError: a file is missing or damaged, the hash differs, or the weights are not those of the network.
     """
+    folder = Path(folder)
     card = load_card(folder)
     try:
         content = (folder / WEIGHTS).read_bytes()

@@ -104,7 +104,7 @@ class Card(Shown):
         for kind in ("photometry", "kinematics"):
             own = getattr(recipe, f"psf_{kind}")
             low, high = self.fwhm.get(kind, (0.0, 0.0))
-            psfs.append(f"{kind} through {f'a GaussianPSF of {low} to {high} arcsec' if high else own}")
+            psfs.append(f"{kind} through {f'a GaussianPSF of {low} to {high} arcsec' if high else f'{own} (arcsec)'}")
         first, last = recipe.redshift
         trained = (
             f"trained at redshift {first if first == last else f'{first} to {last}'}, with"

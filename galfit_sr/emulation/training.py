@@ -30,13 +30,13 @@ def train(
     name: str,
     network: Network,
     training: Training,
-    folder: Path,
+    folder: str | Path,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     max_seconds: float = math.inf,
-    progress: Progress,
+    progress: Progress | None = None,
 ) -> Card:
     """Train a network and write its bundle.
 
@@ -61,8 +61,10 @@ def train(
         InputError: settings, data or folder cannot be used, or the loss is not finite.
     """
     began = time.monotonic()
+    folder = Path(folder)
+    progress = progress or (lambda phrase, share, words: None)
     kind = (training.galaxies, training.validation, training.fresh)
-    source = drawn(training.recipe, *kind) if data is None else stored(data, *kind)
+    source = drawn(training.recipe, *kind) if data is None else stored(Path(data), *kind)
     training = dataclasses.replace(training, recipe=source.recipe)
     check_scale(network, source.recipe)
     table = {"network": {"name": name, **to_table(network)}, **training.table()}

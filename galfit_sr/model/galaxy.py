@@ -87,7 +87,8 @@ class GalaxyModel:
             if name not in COMPONENTS:
                 raise InputError(unknown_name(name, list(COMPONENTS), "component"))
         if not any(isinstance(c, StellarComponent) for c in self._parts):
-            raise InputError(f"a model of {self.components} has no light; add at least one of bulge, disc1, disc2")
+            named = ", ".join(self.components) or "nothing"
+            raise InputError(f"a model of {named} has no light; add at least one of bulge, disc1, disc2")
         if self.fidelity not in FIDELITIES:
             raise InputError(f"fidelity is {self.fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
 
@@ -121,7 +122,7 @@ class GalaxyModel:
         return Prediction(maps, None)
 
     def planes(self, values: Values, scene: Scene) -> Planes:
-        """The light-weighted moments behind the maps; arguments `values` and `scene` as for the maps themselves."""
+        """The light-weighted moments behind the maps; arguments `values` and `scene` as for `__call__`."""
         grid = source_grid(self.canvas, self.fidelity, scene.photometry is not None)
         kpc = scene.kpc_per_pixel
         centre = scene.origin + jnp.stack([values["x0"], values["y0"]]) / kpc
@@ -189,7 +190,7 @@ class GalaxyModel:
         """The square of the circular velocity in the plane of the discs, of all components together.
 
         Args:
-            values: as for the maps.
+            values: as for `__call__`.
             critical_density: scalar [M_sun/kpc^3], that of the `Scene`.
             radius: (m,) [kpc], or of any other shape.
 
@@ -202,7 +203,7 @@ class GalaxyModel:
         """Radial profiles in the plane of the discs, by component and in `total`.
 
         Args:
-            values: as for the maps.
+            values: as for `__call__`.
             radius: (m,) [kpc], positive.
             scene: for the critical density.
 

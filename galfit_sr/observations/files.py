@@ -40,7 +40,7 @@ _PSFS = (("PSFPHOT", "PSFP", "light"), ("PSFKIN", "PSFK", "kinematics"))
 
 
 def read_observation(path: str | os.PathLike[str]) -> Observation:
-    """Read an observation file, ours or anybody's who follows the layout above.
+    """Read an observation file, ours or anybody's in the layout of `galfit_sr.observations.files`.
 
     Without NAME_MASK, the pixels whose value is not a number are the masked ones. Pixels of a map that is missing hold
     NaN. A bin counts where all of its pixels are good.

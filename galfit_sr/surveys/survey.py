@@ -96,7 +96,7 @@ def survey(
         config: of every fit, or the TOML file that holds it; that of the survey that is resumed, or the default, if
             not given.
         emulator, sampler: in place of the configuration's.
-        variants: names of models to compare (`variants.VARIANTS`).
+        variants: names of models to compare: `bulge+disc`, `bulge+discs`, `discs`.
         workers: on this machine; one per GPU, or one per core, if not given.
         scheduler: address of a Dask scheduler whose workers are used instead.
         slurm: TOML file with dask-jobqueue's options of SLURM jobs that are used instead.

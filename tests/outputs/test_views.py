@@ -1,7 +1,9 @@
 """Objects in a notebook: valid HTML that fetches nothing, the numbers in it, and a figure for each."""
 
 import dataclasses
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,15 @@ from html_page import Page, assert_self_contained
 
 import galfit_sr as gs
 from galfit_sr.analysis.calibrate import Calibration
+from galfit_sr.analysis.display import IN_DEGREES
 from galfit_sr.analysis.trials import Setup
 from galfit_sr.emulation.registry import find_emulator
 from galfit_sr.errors import InputError
 from galfit_sr.inference.answer import FirstAnswer
 from galfit_sr.inference.calibration import judge
+from galfit_sr.inference.derived import derived_summary
 from galfit_sr.inference.fit import pose
+from galfit_sr.terminal import print_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -144,3 +149,14 @@ def test_pyplot_was_not_needed(shown):
     shown["observation"].plot()
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_a_narrow_terminal_shows_whole_numbers_and_angles_in_degrees(posterior, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_result(posterior, Path("run"))
+    text = capsys.readouterr().out
+    assert "…" not in text
+    summary = posterior.summary()
+    for name, row in {**derived_summary(posterior), **summary}.items():
+        shown = (name in summary and name not in IN_DEGREES) or name in IN_DEGREES.values()
+        assert (re.search(rf"{name} +│ +{row['q50']:.3f} ", text) is not None) == shown, name
