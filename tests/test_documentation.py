@@ -79,7 +79,8 @@ def test_every_block_says_what_it_is():
 
 def test_every_public_name_has_its_place_in_the_api():
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
-    described = set(re.findall(r"^::: [\w.]*\.(\w+)$", pages, re.MULTILINE))
+    # Of a module without its members only the text is shown.
+    described = set(re.findall(r"^::: [\w.]*\.(\w+)$(?!\n +options:\n +members: false)", pages, re.MULTILINE))
     assert described == set(gs.__all__) - {"__version__"}
 
 
