@@ -8,9 +8,6 @@ from pathlib import Path
 
 from .processes import cores_here, use_cores
 
-_LEAST_SECONDS = 0.1
-"""Programs that compile faster are not worth a file; there are a hundred in a fit."""
-
 
 def start_jax(x64: bool | None = None) -> None:
     """Have all cores work on fits, and keep compiled programs for the next session.
@@ -33,7 +30,7 @@ def start_jax(x64: bool | None = None) -> None:
     if jax.config.values["jax_compilation_cache_dir"] is None:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "galfit_sr" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small ones are many
     try:
         use_cores()
     except RuntimeError:

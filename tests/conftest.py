@@ -1,5 +1,6 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
+import gc
 import signal
 from pathlib import Path
 
@@ -13,6 +14,8 @@ jax.config.update("jax_enable_x64", True)
 # Commands that run inside this process find it set, and leave it.
 jax.config.update("jax_num_cpu_devices", 1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+gc.set_threshold(50_000)  # as the command does
 
 # A shell that starts the tests in the background has Ctrl-C ignored, by commands that the tests start as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -192,6 +192,10 @@ class TestMock:
     def test_components(self, run, tmp_path):
         result = run(*self.SMALL, "--components", "disc1,halo", "--noise", "0", "--fibres", "0", "--out", "disc.fits")
         assert result.exit_code == 0, result.output
+        words = "fit it with: galfit-sr fit disc.fits --config fit.toml, where fit.toml holds: "
+        text = result.stdout.strip().partition(words)[2]
+        (tmp_path / "fit.toml").write_text(text)
+        assert load_config(tmp_path / "fit.toml").model.components == ("disc1", "halo"), result.stdout
         observation = read(tmp_path / "disc.fits")
         assert set(observation.truth) == set(default_parameters(("disc1", "halo")).names)
         # One disc has one mass-to-light ratio, whatever the PSF does to its light.
@@ -256,7 +260,7 @@ class TestMock:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("inclinaton = 0.5", "did you mean 'inclination'"),
+            ("inclinaton = 0.5", "g.toml: unknown parameter 'inclinaton'; did you mean 'inclination'"),
             ("inclination = 'flat'", "inclination = 'flat'; a number is needed"),
             ("inclination", "not valid TOML"),
         ],

@@ -40,8 +40,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 _NEAR = 2.5
 """Distance from the galaxy's centre [pixels], along each axis, within which averages come from graded nodes."""
 
-_POINTS_AT_ONCE = 2_000_000
-"""Bound on the memory of brute force: 16 MB per temporary array."""
+_POINTS_AT_ONCE = 60_000
+"""Of brute force: temporary arrays of 0.5 MB stay in a core's cache."""
 
 Instrument = Callable[[np.ndarray], np.ndarray]
 """Turns a padded plane of the source into one seen by the detector, without padding."""
@@ -129,21 +129,25 @@ def _replace_centre(
     near_x, near_y = (np.flatnonzero(np.abs(q) < _NEAR * kpc_per_pixel) for q in (x, y))
     if near_x.size == 0 or near_y.size == 0:
         return
-    nodes_x, share_x = _graded_rule(x, near_x)
-    nodes_y, share_y = _graded_rule(y, near_y)
+    nodes_x, share_x, around_x = _graded_rule(x, near_x)
+    nodes_y, share_y, around_y = _graded_rule(y, near_y)
     dx, dy = np.meshgrid(nodes_x, nodes_y)
     centre = planes_at(values, dx, dy, density)
     for plane, light in zip(planes, centre, strict=True):
         plane[np.ix_(near_y, near_x)] = 0.0
-        plane += share_y @ light @ share_x.T
+        plane[around_y, around_x] += share_y @ light @ share_x.T
 
 
-def _graded_rule(centres: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes along one axis, dense towards 0, and the matrix (fine pixels, nodes) that shares them out as averages.
+def _graded_rule(centres: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray, slice]:
+    """Nodes along one axis, dense towards 0, and the matrix that shares them out as averages.
 
     Args:
         centres: of the fine pixels [kpc].
         near: indices of those that the nodes replace, consecutive.
+
+    Returns:
+        (nodes,) positions [kpc]; (pixels, nodes) shares; which fine pixels these are: those that are replaced, and one
+        more on each side.
     """
     width = centres[1] - centres[0]
     edges = np.append(centres[near] - width / 2, centres[near[-1]] + width / 2)
@@ -152,8 +156,9 @@ def _graded_rule(centres: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.
     breaks = breaks[(breaks >= edges[0]) & (breaks <= edges[-1])]
     half = np.diff(breaks)[:, None] / 2
     nodes = (breaks[:-1, None] + half * (1 + _NODES)).ravel()
-    share = np.maximum(0.0, 1 - np.abs(centres[:, None] - nodes) / width)
-    return nodes, share * (half * _WEIGHTS).ravel() / width
+    around = slice(max(near[0] - 1, 0), near[-1] + 2)
+    share = np.maximum(0.0, 1 - np.abs(centres[around, None] - nodes) / width)
+    return nodes, share * (half * _WEIGHTS).ravel() / width, around
 
 
 def make_kernel(psf: PSF | None, canvas: Canvas, parts: int = 1) -> np.ndarray:

@@ -6,6 +6,7 @@ Everything that loads JAX is imported inside the commands, so that help is insta
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -30,6 +31,8 @@ __all__ = [
 
 def main() -> None:
     """Entry point of the installed command."""
+    # JAX makes millions of objects that last; the default, 700, has all of them looked at again and again.
+    gc.set_threshold(50_000)
     try:
         app(prog_name="galfit-sr")
     except SystemExit as end:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..startup import start_jax
 from ..toml import parse
 from .command import AsJson, Seed, check_readable, command, stem
@@ -59,13 +59,14 @@ def mock(
     from ..model.grid import FULL_RESOLUTION, Canvas
     from ..observations import make_mock, write_observation
     from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH
-    from ..parameters import default_parameters
+    from ..parameters import COMPONENT_NAMES, default_parameters
     from ..priors import Prior
-    from ..toml import check_keys
 
     parts = tuple(part.strip() for part in components.split(","))
     known = default_parameters(parts)
-    check_keys(given, [p.name for p in known], str(parameters))
+    for name in given:
+        if name not in known.names:
+            raise InputError(f"{parameters}: {unknown_name(name, list(known.names), 'parameter')}")
     if prior_draw:
         drawn = Prior(known).sample(jax.random.key(seed or 0), 1)[0]
         base = {name: float(value) for name, value in known.complete(drawn).items()}
@@ -89,7 +90,12 @@ def mock(
         good = {name: int(np.sum(mask)) for name, mask in observation.good._asdict().items()}
         typer.echo(json.dumps({"file": str(out), "good_pixels": good, "truth": dict(observation.truth)}))
     else:
-        typer.echo(f"{out}: a {canvas}x{canvas} mock; fit it with: {shlex.join(['galfit-sr', 'fit', str(out)])}")
+        fit = ["galfit-sr", "fit", str(out)]
+        words = ""
+        if set(parts) != set(COMPONENT_NAMES):
+            fit += ["--config", "fit.toml"]
+            words = f", where fit.toml holds: model.components = {json.dumps(parts)}"
+        typer.echo(f"{out}: a {canvas}x{canvas} mock; fit it with: {shlex.join(fit)}{words}")
 
 
 def _read_values(path: Path) -> Mapping[str, float]:

@@ -88,31 +88,23 @@ def survey(
 
         _tell(rebuild(collate), as_json)
         return
-    chosen = [name for name, value in engines.items() if value is not None]
-    if len(chosen) > 1:
-        raise InputError(f"{' and '.join(chosen)} exclude each other; choose one")
     if files and list_file is not None:
         raise InputError("files and --list exclude each other; choose one")
     for path in (list_file, config, slurm, pbs):
         check_readable(path)
+    from ..surveys.cluster import engine_of, gpus
+
+    engine = engine_of(workers=workers, scheduler=scheduler, slurm=slurm, pbs=pbs)
     folder = out or Path("survey")
     start_jax(x64=False)
     import jax
 
     from ..config import FitConfig, load_config, locate_emulator
-    from ..surveys.cluster import Address, Engine, Local, Queue, gpus
     from ..surveys.plan import read_plan
     from ..surveys.survey import make_plan, run_survey
 
     if gpus():
         jax.config.update("jax_platforms", "cpu")  # of this process, which must not take the workers' memory
-    engine: Engine = Local(workers)
-    if scheduler is not None:
-        engine = Address(scheduler)
-    elif slurm is not None:
-        engine = Queue.read("slurm", slurm)
-    elif pbs is not None:
-        engine = Queue.read("pbs", pbs)
     if config is not None:
         settings = load_config(config)
     else:

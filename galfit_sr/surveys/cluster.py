@@ -131,6 +131,31 @@ class Queue:
 Engine = Local | Address | Queue
 
 
+def engine_of(
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: str | Path | None = None,
+    pbs: str | Path | None = None,
+) -> Engine:
+    """The engine that is chosen; arguments as for `survey`, of which one may be given.
+
+    Raises:
+        InputError: more than one is given, or it cannot be used.
+    """
+    choices = {"workers": workers, "scheduler": scheduler, "slurm": slurm, "pbs": pbs}
+    chosen = [name for name, value in choices.items() if value is not None]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} exclude each other; choose one")
+    if scheduler is not None:
+        return Address(scheduler)
+    if slurm is not None:
+        return Queue.read("slurm", Path(slurm))
+    if pbs is not None:
+        return Queue.read("pbs", Path(pbs))
+    return Local(workers)
+
+
 @contextlib.contextmanager
 def client_of(engine: Engine) -> Iterator[Any]:
     """A Dask client with the engine's workers, which end with it unless they were there before.

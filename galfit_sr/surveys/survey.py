@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..inference.samplers import Sampler
 from ..progress import Progress
 from .catalogue import catalogue, write_catalogue
-from .cluster import Address, Engine, Local, Queue, client_of, gpus
+from .cluster import Engine, Local, Queue, client_of, engine_of, gpus
 from .counts import Pace, counts
 from .dispatch import dispatch
 from .galaxies import from_files, from_list
@@ -81,6 +81,7 @@ def survey(
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: str | Path | None = None,
+    pbs: str | Path | None = None,
     time_limit: float | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -99,7 +100,7 @@ def survey(
         variants: names of models to compare: `bulge+disc`, `bulge+discs`, `discs`.
         workers: on this machine; one per GPU, or one per core, if not given.
         scheduler: address of a Dask scheduler whose workers are used instead.
-        slurm: TOML file with dask-jobqueue's options of SLURM jobs that are used instead.
+        slurm, pbs: TOML file with dask-jobqueue's options of SLURM or PBS jobs that are used instead.
         time_limit: seconds after which a galaxy is given up.
         resume: go on with the survey in `out`: everything is done that is not done, failures once more.
         progress: called with a phrase, the share that has ended and a few words.
@@ -107,13 +108,7 @@ def survey(
     Raises:
         InputError: a value that is not allowed, or a folder that holds something else.
     """
-    if sum(given is not None for given in (workers, scheduler, slurm)) > 1:
-        raise InputError("workers, scheduler and slurm exclude each other; choose one")
-    engine: Engine = Local(workers)
-    if scheduler is not None:
-        engine = Address(scheduler)
-    elif slurm is not None:
-        engine = Queue.read("slurm", Path(slurm))
+    engine = engine_of(workers=workers, scheduler=scheduler, slurm=slurm, pbs=pbs)
     plan = make_plan(files, Path(out), config, variants, resume, emulator=emulator, sampler=sampler)
     return run_survey(plan, Path(out), engine, time_limit=time_limit, resume=resume, progress=progress)
 

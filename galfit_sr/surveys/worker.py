@@ -85,10 +85,12 @@ def work(task: Task) -> Outcome:
 
 
 def _release() -> None:
-    """Gives memory back that a galaxy has used: figures refer to themselves, and what is freed lies in pieces."""
-    gc.collect()
+    """Gives memory back that a galaxy has used, which lies in pieces."""
     if not gc.get_freeze_count():
-        gc.freeze()  # modules and programs, half a million objects that need not be looked at again
+        # Modules and programs, half a million objects that need not be looked at again. Python collects the others
+        # often enough by itself: it waits for a quarter of what it has found to live long.
+        gc.collect()
+        gc.freeze()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc has it, others do without
         ctypes.CDLL(None).malloc_trim(0)
 

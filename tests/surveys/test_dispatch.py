@@ -12,7 +12,7 @@ import stubs
 from galfit_sr.errors import InputError
 from galfit_sr.surveys import cluster
 from galfit_sr.surveys import dispatch as dispatching
-from galfit_sr.surveys.cluster import Address, Local, Queue, client_of
+from galfit_sr.surveys.cluster import Address, Local, Queue, client_of, engine_of
 from galfit_sr.surveys.dispatch import dispatch
 
 # Dask leaves sockets and processes to the garbage collector.
@@ -191,6 +191,17 @@ def test_dask_that_is_not_installed(monkeypatch):
         pass
     with pytest.raises(InputError, match="needs dask_jobqueue, which"):
         Queue("slurm", 1, tomllib.loads('memory = "1GB"')).start()
+
+
+def test_one_engine_is_chosen(tmp_path):
+    (tmp_path / "jobs.toml").write_text("jobs = 2\nprocesses = 3\n")
+    assert engine_of() == Local()
+    assert engine_of(workers=3) == Local(3)
+    assert engine_of(scheduler="tcp://a:1") == Address("tcp://a:1")
+    for kind in ("slurm", "pbs"):
+        assert engine_of(**{kind: tmp_path / "jobs.toml"}) == Queue(kind, 2, {"processes": 3})
+    with pytest.raises(InputError, match="workers and pbs exclude each other; choose one"):
+        engine_of(workers=1, pbs="jobs.toml")
 
 
 def test_graphics_cards(monkeypatch):

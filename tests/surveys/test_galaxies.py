@@ -313,7 +313,7 @@ def test_critical_flags():
         (["--list", "nosuch.csv"], "nosuch.csv does not exist"),
         (["x.fits", "--list", "list.csv"], "files and --list exclude each other"),
         (["x.fits", "--workers", 0], "workers is 0"),
-        (["x.fits", "--workers", 2, "--scheduler", "tcp://a:1"], "--workers and --scheduler exclude each other"),
+        (["x.fits", "--workers", 2, "--scheduler", "tcp://a:1"], "workers and scheduler exclude each other"),
         (["x.fits", "--slurm", "nosuch.toml"], "nosuch.toml does not exist"),
         (["x.fits", "--time-limit", 0], "the time limit is 0"),
         (["x.fits", "x.fits"], "is given twice"),
