@@ -15,10 +15,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_bytes
-from .flow import Couplings
 from .mixture import Mixture
+from .perceptron import Perceptron
 from .problem import Problem
 from .ridge import Ridge, along, ridge_of
+
+_RIDGE_NAMES = Ridge("centre", "sharp", "along", Perceptron(*(f"ridge_{name}" for name in Perceptron._fields)))
+"""Of its arrays in a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ def save_answer(files: Checkpoints, problem: Problem, mixture: Mixture, calls: i
         means=mixture.means,
         covariances=mixture.covariances,
         **({} if mixture.couplings is None else mixture.couplings._asdict()),
-        **({} if ridge is None else ridge._asdict()),
+        **({} if ridge is None else dict(zip(*map(jax.tree.leaves, (_RIDGE_NAMES, ridge)), strict=True))),
         shift=np.asarray(problem.arrays.shift, dtype=np.float64),
         calls=calls,
     )
@@ -85,11 +88,11 @@ def load_answer(files: Checkpoints) -> StoredAnswer | None:
     if not files.answer.exists():
         return None
     with np.load(files.answer) as stored:
-        bent = Couplings._fields[0] in stored
-        couplings = Couplings(*(stored[name] for name in Couplings._fields)) if bent else None
+        bent = Perceptron._fields[0] in stored
+        couplings = Perceptron(*(stored[name] for name in Perceptron._fields)) if bent else None
         mixture = Mixture(stored["weights"], stored["means"], stored["covariances"], couplings)
-        ridged = Ridge._fields[0] in stored
-        ridge = Ridge(*(jnp.asarray(stored[name]) for name in Ridge._fields)) if ridged else None
+        names, structure = jax.tree.flatten(_RIDGE_NAMES)
+        ridge = jax.tree.unflatten(structure, [jnp.asarray(stored[n]) for n in names]) if names[0] in stored else None
         return StoredAnswer(mixture, stored["shift"], ridge, int(stored["calls"]))
 
 

@@ -15,26 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-LAYERS, HIDDEN = 8, 64
+from .perceptron import Perceptron, perceptron, untrained, zeros
+
+LAYERS = 8
 _MOST_STRETCH = 1.5
 """Bound on the logarithm of a layer's stretching: no draw can be thrown arbitrarily far."""
-
-
-class Couplings(NamedTuple):
-    """Weights of the networks of all layers, (LAYERS, ...): two hidden layers each.
-
-    Attributes:
-        first, first_bias: (LAYERS, ndim, HIDDEN), (LAYERS, HIDDEN); NumPy arrays outside compiled programs.
-        second, second_bias: (LAYERS, HIDDEN, HIDDEN), (LAYERS, HIDDEN).
-        last, last_bias: (LAYERS, HIDDEN, 2 ndim), (LAYERS, 2 ndim); all zero where nothing is bent.
-    """
-
-    first: Any
-    first_bias: Any
-    second: Any
-    second_bias: Any
-    last: Any
-    last_bias: Any
 
 
 class Flow(NamedTuple):
@@ -47,17 +32,17 @@ class Flow(NamedTuple):
         basis: (ndim, ndim) principal axes times the standard deviations along them, the widest first.
         inverse: (ndim, ndim) its inverse.
         log_volume: scalar, log of its determinant.
-        couplings: what bends.
+        couplings: what bends: a perceptron per layer, of ndim inputs and 2 ndim outputs.
     """
 
     centre: jax.Array
     basis: jax.Array
     inverse: jax.Array
     log_volume: jax.Array
-    couplings: Couplings
+    couplings: Perceptron
 
 
-def make_flow(centre: np.ndarray, covariance: np.ndarray, couplings: Couplings, dtype: jnp.dtype) -> Flow:
+def make_flow(centre: np.ndarray, covariance: np.ndarray, couplings: Perceptron, dtype: jnp.dtype) -> Flow:
     """The flow along the principal axes of a covariance (ndim, ndim), none of them wider than the prior."""
     values, vectors = np.linalg.eigh(covariance)
     deviations = np.sqrt(np.minimum(values, 1.0))[::-1]
@@ -66,25 +51,14 @@ def make_flow(centre: np.ndarray, covariance: np.ndarray, couplings: Couplings, 
     return Flow(*jax.tree.map(lambda a: jnp.asarray(a, dtype), parts))
 
 
-def straight_couplings(ndim: int) -> Couplings:
+def straight_couplings(ndim: int) -> Perceptron:
     """Couplings that bend nothing, float32 on the host."""
-    hidden, outputs = np.zeros((LAYERS, HIDDEN), np.float32), np.zeros((LAYERS, 2 * ndim), np.float32)
-    return Couplings(
-        np.zeros((LAYERS, ndim, HIDDEN), np.float32),
-        hidden,
-        np.zeros((LAYERS, HIDDEN, HIDDEN), np.float32),
-        hidden,
-        np.zeros((LAYERS, HIDDEN, 2 * ndim), np.float32),
-        outputs,
-    )
+    return zeros((LAYERS,), ndim, 2 * ndim)
 
 
-def untrained_couplings(ndim: int, seed: int) -> Couplings:
-    """Couplings that bend nothing yet, with hidden layers (He et al. 2015, arXiv:1502.01852) that can learn to."""
-    rng = np.random.default_rng(seed)
-    first = rng.standard_normal((LAYERS, ndim, HIDDEN)) * np.sqrt(2 / ndim)
-    second = rng.standard_normal((LAYERS, HIDDEN, HIDDEN)) * np.sqrt(1 / HIDDEN)
-    return straight_couplings(ndim)._replace(first=first.astype(np.float32), second=second.astype(np.float32))
+def untrained_couplings(ndim: int, seed: int) -> Perceptron:
+    """Couplings that bend nothing yet, but can learn to."""
+    return untrained((LAYERS,), ndim, 2 * ndim, seed)
 
 
 def to_latent(flow: Flow, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -115,11 +89,9 @@ def to_straight(flow: Flow, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     return x, log_jacobian
 
 
-def _layer(weights: Couplings, mask: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _layer(weights: Perceptron, mask: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Log of the stretching and the move of the coordinates outside the mask, by functions of those in it."""
-    hidden = jax.nn.gelu((x * mask) @ weights.first + weights.first_bias)
-    hidden = jax.nn.gelu(hidden @ weights.second + weights.second_bias)
-    stretch, move = jnp.split(hidden @ weights.last + weights.last_bias, 2)
+    stretch, move = jnp.split(perceptron(weights, x * mask), 2)
     return _MOST_STRETCH * jnp.tanh(stretch / _MOST_STRETCH) * (1 - mask), move * (1 - mask)
 
 

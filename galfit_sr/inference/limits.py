@@ -34,11 +34,11 @@ def reached(settings: Any, began: float, calls: int) -> bool:
     return settings.max_calls is not None and calls > settings.max_calls
 
 
-def remaining(settings: _Settings, seconds: float, calls: int = 0, each: int = 1) -> _Settings:
-    """The settings, after so many seconds and likelihoods of their limits are spent, if a call now takes `each`."""
+def remaining(settings: _Settings, seconds: float, calls: int = 0) -> _Settings:
+    """The settings, after so many seconds and likelihoods of their limits are spent."""
     left: Any = settings
     if left.max_seconds is not None:
         left = dataclasses.replace(left, max_seconds=max(left.max_seconds - seconds, 1e-3))
     if left.max_calls is not None:
-        left = dataclasses.replace(left, max_calls=max((left.max_calls - calls) // each, 1))
+        left = dataclasses.replace(left, max_calls=max(left.max_calls - calls, 1))
     return left

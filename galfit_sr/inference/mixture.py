@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from .flow import Couplings, Flow, make_flow, straight_couplings
+from .flow import Flow, make_flow, straight_couplings
 from .maximum import Mode
+from .perceptron import Perceptron
 
 MOST_COMPONENTS = 6
 
@@ -28,13 +29,13 @@ class Mixture:
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
-    couplings: Couplings | None = None
+    couplings: Perceptron | None = None
 
     def flows(self, dtype: jnp.dtype) -> list[Flow]:
         """The map of every component from straight coordinates, in which it is a standard normal."""
         straight = straight_couplings(self.means.shape[1])
         couplings = [
-            straight if self.couplings is None else Couplings(*(a[i] for a in self.couplings))
+            straight if self.couplings is None else Perceptron(*(a[i] for a in self.couplings))
             for i in range(len(self.weights))
         ]
         return [make_flow(*one, dtype) for one in zip(self.means, self.covariances, couplings, strict=True)]

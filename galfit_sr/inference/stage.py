@@ -22,7 +22,7 @@ from .nested import Nested, run_nested
 from .nss import Nss, run_nss
 from .nuts import Nuts, run_nuts
 from .problem import Problem
-from .ridge import bent_back, predictions, straightened
+from .ridge import bent_back, straightened
 from .sampled import Sampled
 from .samplers import Sampler
 from .variational import bend
@@ -85,13 +85,13 @@ def sample(
         mixture, calls = laplace_mixture(answer.modes), answer.calls
         spent("first answer")
         if isinstance(settings, Nuts) or settings.start == "repartitioned":
-            straight, modes, looks = straightened(problem, answer.modes)
+            straight, modes, looks = straightened(problem, answer.modes, part_seed(seed, 3), progress)
             mixture, more = bend(straight, modes, part_seed(seed, 1), progress)
-            calls += looks + more * predictions(straight)
+            calls += looks + more
             spent("bending")
         if files is not None:
             save_answer(files, straight, mixture, calls)
-    left = remaining(settings, sum(seconds.values()), calls, predictions(straight))
+    left = remaining(settings, sum(seconds.values()), calls)
     run_with, part = _RUNS[type(settings)]
     run = run_with(
         straight,

@@ -23,10 +23,11 @@ from jax.sharding import Mesh
 
 from ..devices import devices_for, replicated, spread
 from ..progress import Progress
-from .flow import Couplings, Flow, make_flow, to_latent, to_straight, untrained_couplings
+from .flow import Flow, make_flow, to_latent, to_straight, untrained_couplings
 from .importance import weigh
 from .maximum import Mode
 from .mixture import MOST_COMPONENTS, Mixture, laplace_mixture, mode_weights
+from .perceptron import Perceptron
 from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods, log_standard_normal
 
 _BATCH, _STEPS = 32, 250
@@ -67,7 +68,7 @@ class _Bent:
         calls: likelihoods and gradients so far.
     """
 
-    couplings: Couplings
+    couplings: Perceptron
     efficiency: float
     log_evidence: float
     calls: int
@@ -123,7 +124,7 @@ def _bent(
         training = _train(problem.target, mesh, flow, training, power, round_key, arrays)
         averaged = flow._replace(couplings=couplings_of(training.average))
         weighed = weigh(_log_ratios(problem, averaged, draws_key))
-        couplings = Couplings(*(np.asarray(a, np.float32) for a in averaged.couplings))
+        couplings = Perceptron(*(np.asarray(a, np.float32) for a in averaged.couplings))
         calls = (number + 1) * (_BATCH * _STEPS + CHUNK)
         bent = _Bent(couplings, weighed.effective / CHUNK, weighed.log_mean, calls)
         (filling if fills else finding).append(bent)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from galfit_sr.inference.flow import Couplings, Flow, make_flow, straight_couplings, to_latent, to_straight
+from galfit_sr.inference.flow import Flow, make_flow, straight_couplings, to_latent, to_straight
 from galfit_sr.inference.importance import weigh
 from galfit_sr.inference.maximum import Mode
 from galfit_sr.inference.mixture import Mixture, laplace_mixture
+from galfit_sr.inference.perceptron import Perceptron
 from galfit_sr.inference.problem import Problem, log_standard_normal
 from galfit_sr.inference.proposal import batch_log_ratio, from_cube, make_proposal
 from galfit_sr.inference.variational import bend
@@ -26,7 +27,7 @@ DTYPE = jnp.dtype(np.float64)
 def bent_flow(seed: int) -> Flow:
     """A flow with random weights in every layer."""
     rng = np.random.default_rng(seed)
-    couplings = Couplings(*(0.15 * rng.standard_normal(a.shape) for a in straight_couplings(NDIM)))
+    couplings = Perceptron(*(0.15 * rng.standard_normal(a.shape) for a in straight_couplings(NDIM)))
     factor = rng.standard_normal((NDIM, NDIM))
     return make_flow(rng.standard_normal(NDIM), 0.01 * factor @ factor.T, couplings, DTYPE)
 
@@ -53,7 +54,7 @@ def test_every_coordinate_can_be_bent_by_every_other():
     """Whatever the number of dimensions, the layers together let all of them depend on each other."""
     for ndim in (2, 3, 18):
         rng = np.random.default_rng(5)
-        couplings = Couplings(*(rng.standard_normal(a.shape) for a in straight_couplings(ndim)))
+        couplings = Perceptron(*(rng.standard_normal(a.shape) for a in straight_couplings(ndim)))
         flow = make_flow(np.zeros(ndim), np.eye(ndim), couplings, DTYPE)
         matrix = jax.jacfwd(lambda x, flow=flow: to_latent(flow, x)[0])(jnp.asarray(0.1 * rng.standard_normal(ndim)))
         assert np.all(np.asarray(matrix) != 0)
