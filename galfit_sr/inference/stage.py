@@ -22,9 +22,10 @@ from .nested import Nested, run_nested
 from .nss import Nss, run_nss
 from .nuts import Nuts, run_nuts
 from .problem import Problem
-from .ridge import bent_back, straightened
+from .ridge import bent_back
 from .sampled import Sampled
 from .samplers import Sampler
+from .straightening import straightened
 from .variational import bend
 
 
