@@ -180,13 +180,14 @@ class TestMock:
         assert observation.pixel_scale == 2.0
 
     def test_parameters_from_a_file(self, run, tmp_path):
-        (tmp_path / "galaxy.toml").write_text("inclination = 0.5\nx0 = 1\n")
+        (tmp_path / "galaxy.toml").write_text("inclination = 0.5\nx0 = 1\nsystemic_velocity = 20\n")
         result = run(*self.SMALL, "--parameters", "galaxy.toml", "--out", "galaxy.fits", "--redshift", "0.05")
         assert result.exit_code == 0, result.output
         observation = read(tmp_path / "galaxy.fits")
         assert observation.redshift == 0.05
         assert observation.truth["inclination"] == 0.5
         assert observation.truth["x0"] == 1.0
+        assert observation.truth["systemic_velocity"] == 20.0
         assert observation.truth["y0"] == MOCK_TRUTH["y0"]
 
     def test_components(self, run, tmp_path):

@@ -65,8 +65,8 @@ def mock(
     parts = tuple(part.strip() for part in components.split(","))
     known = default_parameters(parts)
     for name in given:
-        if name not in known.names:
-            raise InputError(f"{parameters}: {unknown_name(name, list(known.names), 'parameter')}")
+        if name not in known:
+            raise InputError(f"{parameters}: {unknown_name(name, [p.name for p in known], 'parameter')}")
     if prior_draw:
         drawn = Prior(known).sample(jax.random.key(seed or 0), 1)[0]
         base = {name: float(value) for name, value in known.complete(drawn).items()}
