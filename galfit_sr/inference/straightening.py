@@ -82,14 +82,13 @@ def _found(problem: Problem, modes: tuple[Mode, ...], curvature: Curvature, seed
     places -= (places - centre) @ sharp @ sharp.T
     away = (places - centre) @ wide
     widths = np.std(away, axis=0)
-    ridge = Ridge(centre, sharp, wide / widths, untrained((), wide.shape[1], SHARP, weights_seed))
+    x = away / widths
+    network = untrained((), x.shape[1], SHARP, weights_seed)
     for number, steps in ((_SCOUTS, _SCOUT_STEPS), (_PLACES, _STEPS)):
-        expected = _expected(ridge, places[:number])
+        expected = _expected(network, x[:number])
         bends, last = _solved(problem, pinned, places[:number], expected, steps)
-        key = jax.random.key(order_seed)
-        network = _learnt(ridge.network, away[:number] / widths, bends, last, deviations, key)
-        ridge = ridge._replace(network=network)
-    return ridge
+        network = _learnt(network, x[:number], bends, last, deviations, jax.random.key(order_seed))
+    return Ridge(centre, sharp, wide / widths, network)
 
 
 def _straight_mode(ridged: Problem, mode: Mode) -> Mode:
@@ -136,11 +135,10 @@ def _places(modes: tuple[Mode, ...], seed: int) -> np.ndarray:
 _each = jax.jit(jax.vmap(perceptron, (None, 0)))
 
 
-def _expected(ridge: Ridge, places: np.ndarray) -> np.ndarray:
-    """(n, SHARP) where a network expects the ridges to be, by places (n, ndim)."""
-    x = (places - ridge.centre) @ ridge.along
-    weights = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), ridge.network)
-    return np.asarray(_each(weights, jnp.asarray(x, jnp.float32)), dtype=np.float64)
+def _expected(network: Perceptron, x: np.ndarray) -> np.ndarray:
+    """(n, SHARP) where a network expects the ridges to be, by places along them x (n, inputs)."""
+    weights, places = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (network, x))
+    return np.asarray(_each(weights, places), dtype=np.float64)
 
 
 def _solved(
