@@ -40,7 +40,7 @@ def seconds_per_likelihood(problem: Problem, around: np.ndarray) -> float:
 def main() -> None:
     """Runs the study."""
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
-    mixture, _ = bend(problem, modes, 1)
+    mixture = bend(problem, modes, 1).mixture
     run_nested(problem, mixture, Nested(max_calls=4000), 0)  # compiles
     evaluated = [0]
     run, draw = walk.Kernel.run, engine.Engine.log_likelihoods

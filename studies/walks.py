@@ -271,7 +271,7 @@ def on_the_galaxy() -> None:
     The shorter of each walk's lengths; `evidence.py` doubles that of the winner.
     """
     problem, modes, _ = find_modes(pose(gs.read(gs.mock_galaxy_path())), seed=1)
-    mixture = bend(problem, modes, 1)[0]
+    mixture = bend(problem, modes, 1).mixture
     for name, (_, _, (length, *_)) in WALKS.items():
         run_with(name, length, problem, mixture, Nested(nlive=40, max_calls=3000), seed=0)  # compiles
         began = time.monotonic()

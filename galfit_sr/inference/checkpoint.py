@@ -1,4 +1,4 @@
-"""What a run leaves in its folder to go on from: the sampler's state, and the first answer that it started from."""
+"""What a run leaves in its folder to go on from: the states of samplers, and the first answer they started from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_bytes
-from .mixture import Mixture
+from .mixture import MOST_COMPONENTS, Mixture
 from .perceptron import Perceptron
 from .problem import Problem
 from .ridge import Ridge, along, ridge_of
+from .strata import Stratum
 
 _RIDGE_NAMES = Ridge("centre", "sharp", "along", Perceptron(*(f"ridge_{name}" for name in Perceptron._fields)))
 """Of its arrays in a file."""
@@ -36,10 +38,9 @@ class Checkpoints:
     folder: Path
     stage: str = ""
 
-    @property
-    def sampler(self) -> Path:
-        """The state of the sampler."""
-        return self._named("dynesty")
+    def sampler(self, number: int) -> Path:
+        """The state of the sampler in one of the strata."""
+        return self._named("dynesty" if number == 0 else f"{number + 1}.dynesty")
 
     @property
     def answer(self) -> Path:
@@ -52,48 +53,61 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredAnswer:
-    """A mixture as it was saved, the shift of the periodic coordinates and the ridge that it refers to."""
+    """Strata as they were saved, and the shift of the periodic coordinates that they refer to.
 
-    mixture: Mixture
+    Attributes:
+        strata: the ridge of each, if there is one, and the mixture.
+        shift: (ndim,).
+        calls: evaluations of the likelihood that they took.
+    """
+
+    strata: tuple[tuple[Ridge | None, Mixture], ...]
     shift: np.ndarray
-    ridge: Ridge | None
     calls: int
 
-    def applied(self, problem: Problem) -> tuple[Problem, Problem, Mixture, int]:
-        """The problem cut as it was, the same straightened as it was, the mixture, and the calls that it took."""
+    def applied(self, problem: Problem) -> tuple[Problem, tuple[Stratum, ...], int]:
+        """The problem cut as it was, the strata, and the calls that they took."""
         cut = problem.cut_by(self.shift)
-        return cut, cut if self.ridge is None else along(cut, self.ridge), self.mixture, self.calls
+        strata = (Stratum(cut if ridge is None else along(cut, ridge), mixture) for ridge, mixture in self.strata)
+        return cut, tuple(strata), self.calls
 
 
-def save_answer(files: Checkpoints, problem: Problem, mixture: Mixture, calls: int) -> None:
-    """Writes the mixture, atomically; the state of a sampler that started from an earlier one is removed first."""
-    files.sampler.unlink(missing_ok=True)
+def save_answer(files: Checkpoints, strata: Sequence[Stratum], calls: int) -> None:
+    """Writes strata, atomically; the states of samplers that started from earlier ones are removed first."""
+    for number in range(MOST_COMPONENTS):
+        files.sampler(number).unlink(missing_ok=True)
     buffer = io.BytesIO()
-    ridge = ridge_of(problem)
-    np.savez(
-        buffer,
-        weights=mixture.weights,
-        means=mixture.means,
-        covariances=mixture.covariances,
-        **({} if mixture.couplings is None else mixture.couplings._asdict()),
-        **({} if ridge is None else dict(zip(*map(jax.tree.leaves, (_RIDGE_NAMES, ridge)), strict=True))),
-        shift=np.asarray(problem.arrays.shift, dtype=np.float64),
-        calls=calls,
-    )
+    arrays: dict[str, Any] = {}
+    for number, (problem, mixture) in enumerate(strata):
+        ridge = ridge_of(problem)
+        own = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances}
+        own |= {} if mixture.couplings is None else mixture.couplings._asdict()
+        own |= {} if ridge is None else dict(zip(*map(jax.tree.leaves, (_RIDGE_NAMES, ridge)), strict=True))
+        arrays |= {f"{name}_{number}": array for name, array in own.items()}
+    shift = np.asarray(strata[0].problem.arrays.shift, dtype=np.float64)
+    np.savez(buffer, **arrays, strata=len(strata), shift=shift, calls=calls)
     write_bytes(files.answer, buffer.getvalue())
 
 
 def load_answer(files: Checkpoints) -> StoredAnswer | None:
-    """The mixture that was saved, None if there is none."""
+    """The strata that were saved, None if there are none."""
     if not files.answer.exists():
         return None
     with np.load(files.answer) as stored:
-        bent = Perceptron._fields[0] in stored
-        couplings = Perceptron(*(stored[name] for name in Perceptron._fields)) if bent else None
-        mixture = Mixture(stored["weights"], stored["means"], stored["covariances"], couplings)
-        names, structure = jax.tree.flatten(_RIDGE_NAMES)
-        ridge = jax.tree.unflatten(structure, [jnp.asarray(stored[n]) for n in names]) if names[0] in stored else None
-        return StoredAnswer(mixture, stored["shift"], ridge, int(stored["calls"]))
+        strata = tuple(_stored_stratum(stored, number) for number in range(int(stored["strata"])))
+        return StoredAnswer(strata, stored["shift"], int(stored["calls"]))
+
+
+def _stored_stratum(stored: Mapping[str, np.ndarray], number: int) -> tuple[Ridge | None, Mixture]:
+    def tree(names: Any) -> Any:
+        """A tree of arrays out of one of their names, None if they were not stored."""
+        leaves, structure = jax.tree.flatten(names)
+        own = [f"{name}_{number}" for name in leaves]
+        return jax.tree.unflatten(structure, [stored[name] for name in own]) if own[0] in stored else None
+
+    weights, means, covariances = tree(("weights", "means", "covariances"))
+    couplings = tree(Perceptron(*Perceptron._fields))
+    return tree(_RIDGE_NAMES), Mixture(weights, means, covariances, couplings)
 
 
 def begun(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
 from ..progress import Progress
-from ..seeds import check_seed
+from ..seeds import check_seed, part_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
 from .correction import Correction, repartitioned, reweigh
@@ -34,7 +34,7 @@ from .nested import Nested
 from .problem import Problem, in_chunks, make_problem
 from .results import Posterior
 from .samplers import Sampler, check_sampler, sampler_name
-from .stage import Stage, part_seed, sample
+from .stage import Stage, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def find_modes(
     calls = screened + sum(found.calls for found in (*rough, *best))
     # Cut between the modes, not through one of them: half a turn apart, the second lies where the first was cut.
     problem = problem.cut_opposite(np.stack([np.asarray(found.theta) for found in best]))
-    modes = _modes(problem, best)
+    modes = modes_at(problem, _positions(problem, best))
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
     return Modes(problem, modes, calls)
 
@@ -197,8 +198,8 @@ def _settled(problem: Problem, found: list[_Found]) -> bool:
     return bool(-best < mean + _ACCEPTABLE * deviation)
 
 
-def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
-    """The maximum near `theta`."""
+def _climb(problem: Problem, theta: jax.Array, steps: int, rng: np.random.Generator | None = None) -> _Found:
+    """The maximum near `theta`; if there is a generator, that of data and prior with other noise."""
     target, arrays = problem.target, problem.arrays
     dtype = arrays.shift.dtype
     start = np.asarray(target.latent(theta, arrays.shift), dtype=np.float64)
@@ -207,8 +208,10 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
     rows = _residuals.eval_shape(target, jnp.asarray(start, dtype), arrays).size - target.ndim
     used = np.append(np.tile(fitted, rows // fitted.size), np.ones(target.ndim, bool))
 
+    noise = 0.0 if rng is None else rng.standard_normal(np.count_nonzero(used))
+
     def residuals(z: np.ndarray) -> np.ndarray:
-        return np.asarray(_residuals(target, jnp.asarray(z, dtype), arrays), dtype=np.float64)[used]
+        return np.asarray(_residuals(target, jnp.asarray(z, dtype), arrays), dtype=np.float64)[used] - noise
 
     def jacobian(z: np.ndarray) -> np.ndarray:
         return np.asarray(_jacobian(target, jnp.asarray(z, dtype), arrays))[:, used].T.astype(np.float64)
@@ -217,19 +220,47 @@ def _climb(problem: Problem, theta: jax.Array, steps: int) -> _Found:
     return _Found(-found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift), found.nfev)
 
 
-def _modes(problem: Problem, found: list[_Found]) -> tuple[Mode, ...]:
-    target, arrays = problem.target, problem.arrays
-    positions = [np.asarray(target.latent(f.theta, arrays.shift), dtype=np.float64) for f in found]
-    values = log_likelihoods(problem, np.stack(positions))
-    return tuple(
-        Mode(one, _covariance(problem, f.theta), float(value - 0.5 * one @ one - 0.5 * one.size * np.log(2 * np.pi)))
-        for one, f, value in zip(positions, found, values, strict=True)
-    )
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def perturbed(problem: Problem, modes: Sequence[Mode], count: int, seed: int) -> tuple[np.ndarray, int]:
+    """About independent draws from a posterior, whatever its shape: maxima when data and prior have other noise.
+
+    Randomised maximum likelihood (Chen & Oliver 2012, Math. Geosci. 44, 1), exact where residuals are linear in the
+    latent coordinates.
+
+    Args:
+        problem: cut between the modes.
+        modes: from which the searches start, in turn.
+        count: of draws.
+        seed: of the noise.
+
+    Returns:
+        (count, ndim) latent positions, and the evaluations of the residuals that they took.
+    """
+    rng, target, arrays = np.random.default_rng(seed), problem.target, problem.arrays
+    starts = [target.parameters(jnp.asarray(mode.z, arrays.shift.dtype), arrays.shift) for mode in modes]
+    found = [_climb(problem, starts[number % len(starts)], _ROUGH_STEPS, rng) for number in range(count)]
+    return _positions(problem, found), sum(one.calls for one in found)
+
+
+def modes_at(problem: Problem, z: np.ndarray) -> tuple[Mode, ...]:
+    """What maxima would be at latent coordinates z (m, ndim)."""
+    values = log_likelihoods(problem, z) - 0.5 * np.sum(z**2, axis=1) - 0.5 * z.shape[1] * np.log(2 * np.pi)
+    dtype = problem.arrays.shift.dtype
+    covariances = [_latent_covariance(problem, jnp.asarray(row, dtype)) for row in z]
+    return tuple(map(Mode, z, covariances, map(float, values)))
+
+
+def _positions(problem: Problem, found: Sequence[_Found]) -> np.ndarray:
+    shift = problem.arrays.shift
+    return np.stack([np.asarray(problem.target.latent(one.theta, shift), dtype=np.float64) for one in found])
 
 
 def _covariance(problem: Problem, theta: jax.Array) -> np.ndarray:
+    return _latent_covariance(problem, problem.target.latent(theta, problem.arrays.shift))
+
+
+def _latent_covariance(problem: Problem, z: jax.Array) -> np.ndarray:
     """Inverse Gauss-Newton curvature in latent coordinates."""
-    z = problem.target.latent(theta, problem.arrays.shift)
     jacobian = np.asarray(_jacobian(problem.target, z, problem.arrays), dtype=np.float64)
     return np.linalg.inv(jacobian @ jacobian.T)
 

@@ -21,13 +21,15 @@ from .limits import check_positive, check_whole, reached
 from .lineage import births, families, family_error, relatedness
 from .mixture import Mixture
 from .problem import Problem
-from .proposal import make_proposal
+from .proposal import Rivals, make_proposal
 from .sampled import Sampled, evidence_error, information
 from .walk import make_kernel
 
 _WALKS = {"repartitioned": 60, "prior": 120}
 STARTS = tuple(_WALKS)
 CHECKPOINT_SECONDS = 30.0
+_LEAST_LIVE = 60
+"""Of one of several runs: steps are differences of half of them, and must span 18 dimensions."""
 _ENDING = {
     DynamicSamplerStatesEnum.INBASEADDLIVE,
     DynamicSamplerStatesEnum.INBATCHADDLIVE,
@@ -40,7 +42,8 @@ class Nested:
     """Settings of the nested sampler.
 
     Attributes:
-        nlive: live points; from the prior 500 are advisable (docs/measured.md).
+        nlive: live points; from the prior 500 are advisable (docs/measured.md). If the posterior needs k runs, see
+            `strata`, each has nlive / sqrt(k), 60 at least.
         walks: steps of each walk that draws a new live point; 0, the default, becomes 60 around the first answer and
             120 from the prior.
         dynamic: whether live points are added where they serve the posterior (Higson et al. 2019, Stat. Comput. 29,
@@ -70,6 +73,17 @@ class Nested:
         check_whole(self, nlive=40, walks=1, walkers=1, effective_samples=1)
         check_positive(self, "dlogz", "max_seconds", "max_calls")
 
+    def one_of(self, count: int) -> Nested:
+        """Settings of one of several runs that together shall know as much as one with these."""
+        return dataclasses.replace(
+            self, nlive=live_points(self.nlive, count), effective_samples=-(-self.effective_samples // count)
+        )
+
+
+def live_points(nlive: int, count: int) -> int:
+    """Of one of several runs: what `count` equal ones find is known better than what one would with `nlive`."""
+    return max(min(nlive, _LEAST_LIVE), round(nlive / count**0.5))
+
 
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
@@ -81,6 +95,7 @@ def run_nested(
     settings: Nested,
     seed: int,
     *,
+    rivals: Rivals | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -92,6 +107,7 @@ def run_nested(
         mixture: first answer, around which the prior is re-partitioned; not used for `start="prior"`.
         settings: of the sampler.
         seed: of every random number.
+        rivals: of a run that is one of several, from `strata.rivals_of`.
         progress: called with a phrase, the share that is done and a line of details.
         checkpoint: file for the state of the run, written every half minute.
         resume: continue from the checkpoint if it is there.
@@ -101,7 +117,7 @@ def run_nested(
     """
     ndim = problem.target.ndim
     used = mixture if settings.start == "repartitioned" else None
-    proposal = make_proposal(ndim, used, problem.arrays.shift.dtype)
+    proposal = make_proposal(ndim, used, problem.arrays.shift.dtype, rivals)
     kernel = make_kernel(problem, proposal, settings.walkers, settings.walks)
     # Limits may change from one part of a run to the next.
     limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)

@@ -27,9 +27,9 @@ from ..progress import Progress
 from .checkpoint import load_state, mark_of, save_state
 from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
-from .nested import STARTS
+from .nested import STARTS, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods
-from .proposal import Proposal, from_cube, log_density, log_ratio, make_proposal
+from .proposal import Proposal, Rivals, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information
 from .walk import repartitioned_log_likelihood
 
@@ -42,7 +42,8 @@ class Nss:
     """Settings of nested slice sampling.
 
     Attributes:
-        nlive: live points; from the prior 500 are advisable.
+        nlive: live points; from the prior 500 are advisable. If the posterior needs k runs, see `strata`, each has
+            nlive / sqrt(k), 60 at least.
         slices: to a new live point; 0, the default, becomes twice the number of parameters.
         draws: per live point, to begin with; a new live point takes about as many likelihoods by slices.
         batch: live points that are replaced at once; as many as keep the device busy, and few beside `nlive`.
@@ -68,6 +69,10 @@ class Nss:
             raise InputError(f"batch is {self.batch}; at most half of the {self.nlive} live points can go at once")
         check_positive(self, "dlogz", "max_seconds", "max_calls")
 
+    def one_of(self, count: int) -> Nss:
+        """Settings of one of several runs that together shall know as much as one with these."""
+        return dataclasses.replace(self, nlive=max(live_points(self.nlive, count), 2 * self.batch))
+
 
 class _Dead(NamedTuple):
     """Points in the order of their death.
@@ -89,6 +94,7 @@ def run_nss(
     settings: Nss,
     seed: int,
     *,
+    rivals: Rivals | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -101,7 +107,7 @@ def run_nss(
     began = time.monotonic()
     _check_installed()
     ndim, dtype = problem.target.ndim, problem.arrays.shift.dtype
-    proposal = make_proposal(ndim, mixture if settings.start == "repartitioned" else None, dtype)
+    proposal = make_proposal(ndim, mixture if settings.start == "repartitioned" else None, dtype, rivals)
     mesh = devices_for(settings.batch)
     shared = replicated((proposal, problem.arrays), mesh)
     slices = settings.slices or 2 * ndim

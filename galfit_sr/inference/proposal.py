@@ -19,10 +19,26 @@ from scipy.special import ndtri
 from .flow import Flow, make_flow, straight_couplings, to_latent, to_straight
 from .mixture import MOST_COMPONENTS, Mixture
 from .problem import in_chunks, log_standard_normal
+from .ridge import Ridge, across
 
 WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
 """Factor on the standard deviations of a component, and its share of the component's weight."""
 PRIOR_SHARE = 0.05
+
+
+class Rivals(NamedTuple):
+    """The densities from which other runs start that look for parts of the same posterior, see `strata`.
+
+    Attributes:
+        ridge: that is straight in the coordinates of this run.
+        ridges, proposals: (k, ...) the same of each of the others, and its density, of which the first `used` count.
+        used: scalar.
+    """
+
+    ridge: Ridge
+    ridges: Ridge
+    proposals: Proposal
+    used: jax.Array
 
 
 class Proposal(NamedTuple):
@@ -34,6 +50,7 @@ class Proposal(NamedTuple):
         log_weights: (k, w) of each component in each width; with the share of the prior they sum to one.
         widths: (k, w, ndim) standard deviations in straight coordinates.
         flows: (k, ...) from straight to latent coordinates.
+        rivals: of a run that is one of several.
     """
 
     log_prior_share: jax.Array
@@ -41,9 +58,10 @@ class Proposal(NamedTuple):
     log_weights: jax.Array
     widths: jax.Array
     flows: Flow
+    rivals: Rivals | None = None
 
 
-def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype) -> Proposal:
+def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype, rivals: Rivals | None = None) -> Proposal:
     """The prior with a mixture around a first answer, or alone."""
     used = 0 if mixture is None else len(mixture.weights)
     flows = [make_flow(np.zeros(ndim), np.eye(ndim), straight_couplings(ndim), dtype)] * MOST_COMPONENTS
@@ -60,7 +78,7 @@ def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype) -> Propo
     widths = jnp.stack([jnp.clip(widest, 1.0, factor) for factor, _ in WIDENINGS], axis=1)
     with np.errstate(divide="ignore"):
         logs = jnp.asarray(np.log(prior_share), dtype), jnp.asarray(np.log(weights), dtype)
-    return Proposal(logs[0], jnp.asarray(used), logs[1], widths, stacked)
+    return Proposal(logs[0], jnp.asarray(used), logs[1], widths, stacked, rivals)
 
 
 def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
@@ -77,14 +95,33 @@ def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, proposal.components, added, proposal.log_prior_share + log_standard_normal(z))
 
 
+def log_total(proposal: Proposal, z: jax.Array, density: jax.Array) -> jax.Array:
+    """Log of the sum of the densities of all runs at one latent vector (ndim,), given that of the proposal itself."""
+    rivals = proposal.rivals
+    if rivals is None:
+        return density
+    place = z + across(rivals.ridge, z)
+
+    def added(number, total):
+        ridge, rival = jax.tree.map(lambda a: a[number], (rivals.ridges, rivals.proposals))
+        # Straightening preserves volumes: densities in the coordinates of all runs compare.
+        return jnp.logaddexp(total, log_density(rival, place - across(ridge, place)))
+
+    return jax.lax.fori_loop(0, rivals.used, added, density)
+
+
 @jax.jit
 def batch_log_ratio(proposal: Proposal, z: jax.Array) -> jax.Array:
-    """log(q/pi) of latent vectors (m, ndim)."""
-    return jax.vmap(log_density, (None, 0))(proposal, z) - log_standard_normal(z)
+    """log(q/pi) of latent vectors (m, ndim), q being the sum over all runs."""
+
+    def total(row: jax.Array) -> jax.Array:
+        return log_total(proposal, row, log_density(proposal, row))
+
+    return jax.vmap(total)(z) - log_standard_normal(z)
 
 
 def log_ratio(proposal: Proposal, z: np.ndarray) -> np.ndarray:
-    """(m,) float64: log(q/pi) of any number of latent vectors (m, ndim)."""
+    """(m,) float64: log(q/pi) of any number of latent vectors (m, ndim), q being the sum over all runs."""
     return in_chunks(partial(batch_log_ratio, proposal), z, proposal.widths.dtype)
 
 

@@ -54,7 +54,8 @@ class Posterior(Shown):
         timings: stage -> seconds, for instance {"compile": 9.1, "first answer": 3.2, "sampling": 80.0}.
         galaxy: its name.
         chains: how many chains of equal length follow each other in `samples` (Markov chains; 1 for nested sampling).
-        log_volume: (n,) log of the prior volume above the likelihood of each sample; None where there is none.
+        log_volume: (n,) log of the prior volume above the likelihood of each sample, falling within each of the runs
+            that follow each other, one for each mode; None where there is none.
         effective_samples: independent samples that those of Markov chains are worth in the worst parameter, in its bulk
             and tails; None where the weights tell.
     """

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .perceptron import Perceptron, perceptron
+from .perceptron import Perceptron, perceptron, zeros
 from .problem import Arrays, Problem, Target, in_chunks, log_standard_normal
 from .sampled import Sampled, information
 
@@ -71,11 +71,11 @@ class RidgedTarget:
 
     def latent(self, y: jax.Array, arrays: RidgedArrays) -> jax.Array:
         """(ndim,) z of y (ndim,)."""
-        return y + _across(arrays.ridge, y)
+        return y + across(arrays.ridge, y)
 
     def straight(self, z: jax.Array, arrays: RidgedArrays) -> jax.Array:
         """(ndim,) y of z (ndim,)."""
-        return z - _across(arrays.ridge, z)
+        return z - across(arrays.ridge, z)
 
     def latent_log_likelihood(self, y: jax.Array, arrays: RidgedArrays) -> jax.Array:
         """Log-likelihood less its offset, plus what makes a standard normal in y of the prior, at y (ndim,)."""
@@ -84,15 +84,27 @@ class RidgedTarget:
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
 
-def _across(ridge: Ridge, place: jax.Array) -> jax.Array:
+def across(ridge: Ridge, place: jax.Array) -> jax.Array:
     """(ndim,) how far the ridges are from straight, by the directions along them, in which y and z agree."""
     return ridge.sharp @ perceptron(ridge.network, (place - ridge.centre) @ ridge.along)
+
+
+def straight_ridge(ndim: int, dtype: jnp.dtype) -> Ridge:
+    """A ridge that is straight to begin with, of the shapes of all others."""
+    wide = max(ndim - SHARP, 0)
+    ridge = Ridge(np.zeros(ndim), np.zeros((ndim, SHARP)), np.zeros((ndim, wide)), zeros((), wide, SHARP))
+    return _on_device(ridge, dtype)
+
+
+def _on_device(ridge: Ridge, dtype: jnp.dtype) -> Ridge:
+    return jax.tree.map(lambda a: jnp.asarray(a, dtype), ridge)
 
 
 def along(problem: Problem, ridge: Ridge) -> Problem:
     """The problem in coordinates in which a ridge is straight."""
     # Of a target and its arrays, samplers ask for no more than these have.
-    target, arrays = RidgedTarget(problem.target), RidgedArrays(problem.arrays, ridge)
+    target = RidgedTarget(problem.target)
+    arrays = RidgedArrays(problem.arrays, _on_device(ridge, problem.arrays.shift.dtype))
     return dataclasses.replace(problem, target=cast(Any, target), arrays=cast(Any, arrays))
 
 
@@ -102,12 +114,23 @@ def ridge_of(problem: Problem) -> Ridge | None:
     return arrays.ridge if isinstance(arrays, RidgedArrays) else None
 
 
+def straight(problem: Problem, z: np.ndarray) -> np.ndarray:
+    """Latent vectors (m, ndim) in the coordinates of a problem that may be straightened."""
+    ridge, dtype = ridge_of(problem), problem.arrays.shift.dtype
+    return z if ridge is None else in_chunks(partial(_straight, ridge), z, dtype)
+
+
+@jax.jit
+def _straight(ridge: Ridge, z: jax.Array) -> jax.Array:
+    return jax.lax.map(lambda row: row - across(ridge, row), z)
+
+
 def bent_back(problem: Problem, sampled: Sampled) -> Sampled:
     """Samples of a problem that may be straightened, in latent coordinates and with the likelihood proper."""
-    if ridge_of(problem) is None:
+    ridge = ridge_of(problem)
+    if ridge is None:
         return sampled
-    target, arrays = problem.target, problem.arrays
-    z = in_chunks(lambda rows: _latent(cast(Any, target), rows, cast(Any, arrays)), sampled.z, arrays.shift.dtype)
+    z = in_chunks(partial(_latent, ridge), sampled.z, problem.arrays.shift.dtype)
     # Volumes are preserved: what was added to the likelihood is the difference of the priors.
     log_likelihood = sampled.log_likelihood + 0.5 * np.sum(z**2 - sampled.z**2, axis=1)
     evidence = sampled.log_evidence
@@ -119,7 +142,6 @@ def bent_back(problem: Problem, sampled: Sampled) -> Sampled:
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _latent(target: RidgedTarget, y: jax.Array, arrays: RidgedArrays) -> jax.Array:
-    """z (m, ndim) of y."""
-    return jax.lax.map(lambda row: target.latent(row, arrays), y)
+@jax.jit
+def _latent(ridge: Ridge, y: jax.Array) -> jax.Array:
+    return jax.lax.map(lambda row: row + across(ridge, row), y)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Sampled:
         information: from the prior to the posterior, in nats; None likewise.
         calls: evaluations of the likelihood.
         converged: whether the sampler's own test was passed.
-        log_volume: (n,) log of the volume of the sampled density above each sample; None where there is none.
+        log_volume: (n,) log of the volume of the sampled density above each sample, falling within each of the runs
+            that follow each other; None where there is none.
         chains: how many of equal length follow each other in the samples; 1 for nested sampling.
         effective: samples that those of Markov chains, correlated as they are, are worth; None if the weights tell.
         diagnostics: what the sampler says of itself, name -> number.
@@ -45,6 +47,37 @@ class Sampled:
     def effective_sample_size(self) -> float:
         """Independent samples of equal weight that the samples are worth."""
         return effective_sample_size(np.exp(self.log_weights)) if self.effective is None else self.effective
+
+
+def joined(parts: Sequence[Sampled]) -> Sampled:
+    """Samples of one posterior out of those of its parts, whose likelihoods add up to its own."""
+    if len(parts) == 1:
+        return parts[0]
+    evidences = np.array([part.log_evidence for part in parts])
+    log_evidence = float(np.logaddexp.reduce(evidences))
+    shares = np.exp(evidences - log_evidence)
+
+    def error(errors: Iterable[Any]) -> float:
+        return float(np.linalg.norm(shares * np.array([*errors])))
+
+    log_weights = np.concatenate([part.log_weights + np.log(share) for part, share in zip(parts, shares, strict=True)])
+    log_likelihood = np.concatenate([part.log_likelihood for part in parts])
+    diagnostics = {name: float(shares @ [part.diagnostics[name] for part in parts]) for name in parts[0].diagnostics}
+    if "families" in diagnostics:
+        diagnostics["families"] = float(1 / np.sum(shares**2 / [part.diagnostics["families"] for part in parts]))
+        diagnostics["shrinkage_error"] = error(part.diagnostics["shrinkage_error"] for part in parts)
+    return Sampled(
+        np.concatenate([part.z for part in parts]),
+        log_weights,
+        log_likelihood,
+        log_evidence,
+        error(part.log_evidence_error for part in parts),
+        information(log_weights, log_likelihood, log_evidence),
+        sum(part.calls for part in parts),
+        all(part.converged for part in parts),
+        np.concatenate([cast(np.ndarray, part.log_volume) for part in parts]),
+        diagnostics=diagnostics,
+    )
 
 
 def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidence: float) -> float:

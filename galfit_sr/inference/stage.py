@@ -1,8 +1,8 @@
 """One sampling from beginning to end; what was done is not done again.
 
-First answer, straightening of sharp ridges, bending, sampler: each starts from what the last one found. What the bent
-Gaussians do not reach would hold few live points, and its share of the posterior scatter by more than its weights tell
-(docs/measured.md).
+First answer, straightening of sharp ridges, bending, sampler: each starts from what the last one found, for every part
+of the posterior by itself. What the bent Gaussians do not reach would hold few live points, and its share of the
+posterior scatter by more than its weights tell (docs/measured.md).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..progress import Progress
+from ..progress import Progress, one_of
+from ..seeds import own_seed, part_seed
 from .answer import FirstAnswer, find_answer
 from .checkpoint import Checkpoints, load_answer, save_answer
+from .coverage import covering
 from .limits import remaining
 from .mixture import laplace_mixture
 from .nested import Nested, run_nested
@@ -23,9 +25,10 @@ from .nss import Nss, run_nss
 from .nuts import Nuts, run_nuts
 from .problem import Problem
 from .ridge import bent_back
-from .sampled import Sampled
+from .sampled import Sampled, joined
 from .samplers import Sampler
 from .straightening import straightened
+from .strata import Stratum, rivals_of
 from .variational import bend
 
 
@@ -76,36 +79,52 @@ def sample(
 
     stored = load_answer(files) if resume and files is not None else None
     if stored is not None:
-        problem, straight, mixture, calls = stored.applied(problem)
+        problem, strata, calls = stored.applied(problem)
         spent("first answer")
     else:
         answer = find_answer(problem, seed, progress, candidates)
         if announce is not None:
             announce(answer)
-        problem = straight = answer.problem
-        mixture, calls = laplace_mixture(answer.modes), answer.calls
+        problem, calls = answer.problem, answer.calls
         spent("first answer")
-        if isinstance(settings, Nuts) or settings.start == "repartitioned":
-            straight, modes, looks = straightened(problem, answer.modes, part_seed(seed, 3), progress)
-            mixture, more = bend(straight, modes, part_seed(seed, 1), progress)
-            calls += looks + more
+        strata, more = _strata(answer, settings, seed, progress)
+        calls += more
+        if more:
             spent("bending")
         if files is not None:
-            save_answer(files, straight, mixture, calls)
-    left = remaining(settings, sum(seconds.values()), calls)
+            save_answer(files, strata, calls)
     run_with, part = _RUNS[type(settings)]
-    run = run_with(
-        straight,
-        mixture,
-        left,
-        seed,
-        progress=progress,
-        checkpoint=None if files is None else files.sampler,
-        resume=resume,
-    )
-    run = bent_back(straight, run)
+    runs: list[Sampled] = []
+    for number, (stratum, rivals) in enumerate(zip(strata, rivals_of(strata), strict=True)):
+        left = remaining(settings, time.monotonic() - began, calls + sum(run.calls for run in runs))
+        run = run_with(
+            *stratum,
+            left if isinstance(left, Nuts) else left.one_of(len(strata)),
+            own_seed(seed, number),
+            **({} if rivals is None else {"rivals": rivals}),
+            progress=one_of(progress, number, len(strata)),
+            checkpoint=None if files is None else files.sampler(number),
+            resume=resume,
+        )
+        runs.append(bent_back(stratum.problem, run))
     spent(part)
+    run = joined(runs)
     return Stage(problem, run, calls + run.calls, seconds)
+
+
+def _strata(
+    answer: FirstAnswer, settings: Sampler, seed: int, progress: Progress | None
+) -> tuple[tuple[Stratum, ...], int]:
+    """Where a sampler's runs start, and the likelihoods that it took."""
+    problem, modes = answer.problem, answer.modes
+    if isinstance(settings, Nuts):
+        # Chains walk in one set of coordinates.
+        straight, modes, looks = straightened(problem, modes, part_seed(seed, 3), progress)
+        bent = bend(straight, modes, part_seed(seed, 1), progress)
+        return (Stratum(straight, bent.mixture),), looks + bent.calls
+    if settings.start == "prior":
+        return (Stratum(problem, laplace_mixture(modes)),), 0
+    return covering(problem, modes, seed, progress)
 
 
 _RUNS: dict[type, tuple[Callable[..., Sampled], str]] = {
@@ -114,12 +133,3 @@ _RUNS: dict[type, tuple[Callable[..., Sampled], str]] = {
     Nss: (run_nss, "nested slice sampling"),
 }
 """What runs with which settings, and what its time is called."""
-
-
-def part_seed(seed: int, part: int) -> int:
-    """A seed for one part of a run.
-
-    A nested run whose proposal was made from random draws must have random numbers of its own: with the same ones, and
-    100 live points, its log evidence was too low by a whole error (docs/measured.md).
-    """
-    return int(np.random.SeedSequence((seed, part)).generate_state(1)[0])

@@ -89,17 +89,19 @@ def reweighted(weights: np.ndarray, log_volume: np.ndarray, m: int, rng: np.rand
 
     Args:
         weights: (n,) of the samples.
-        log_volume: (n,) expected logarithm of the prior volume above the likelihood of each.
+        log_volume: (n,) expected logarithm of the prior volume above the likelihood of each; where it rises, another
+            run begins, whose volumes scatter by themselves.
         m: how many sets.
         rng: of the uniform numbers.
 
     Returns:
         (m, n), each row summing to one.
     """
-    order = np.argsort(-log_volume)
-    scatter = np.expm1(-np.diff(log_volume[order], prepend=0.0))  # one over the live points
-    log_ratio = np.empty((m, len(order)))
-    log_ratio[:, order] = -np.cumsum((rng.exponential(size=(m, len(order))) - 1) * scatter, axis=1)
+    log_ratios = []
+    for run in np.split(log_volume, np.flatnonzero(np.diff(log_volume) > 0) + 1):
+        scatter = np.expm1(-np.diff(run, prepend=0.0))  # one over the live points
+        log_ratios.append(-np.cumsum((rng.exponential(size=(m, len(run))) - 1) * scatter, axis=1))
+    log_ratio = np.concatenate(log_ratios, axis=1)
     found = weights * np.exp(log_ratio)
     return found / found.sum(axis=1, keepdims=True)
 

@@ -65,8 +65,7 @@ def straightened(
     if progress is not None:
         progress("bending", None, "sharp ridges")
     ridge = _found(problem, modes[:MOST_COMPONENTS], curvature, np.random.SeedSequence(seed))
-    dtype = problem.arrays.shift.dtype
-    ridged = along(problem, jax.tree.map(lambda a: jnp.asarray(a, dtype), ridge))
+    ridged = along(problem, ridge)
     return ridged, tuple(_straight_mode(ridged, mode) for mode in modes), looks + LOOKS
 
 

@@ -43,7 +43,7 @@ _RATE, _KEPT, _MOST_NORM = 2e-3, 0.99, 10.0
 _DEPTH = 5.0
 """Nats per dimension below the best draw of a step at which the pull of the posterior on a draw is halved: at first the
 arms of a bent posterior lie thousands of nats up, and their draws would drag everything to its middle."""
-_HOPELESS = 7.0
+HOPELESS = 7.0
 """Nats by which a mode's evidence may lie below the best before more rounds are spent on it."""
 _EFFICIENT = 0.5
 """Efficiency of importance sampling from the flow at which it is good enough."""
@@ -58,7 +58,7 @@ class _Training(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Bent:
+class _BentMode:
     """A mode's flow after some rounds.
 
     Attributes:
@@ -74,7 +74,27 @@ class _Bent:
     calls: int
 
 
-def bend(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progress | None = None) -> tuple[Mixture, int]:
+class Bent(NamedTuple):
+    """Gaussians bent into the shape of a posterior.
+
+    Attributes:
+        mixture: of them.
+        log_evidence: of the posterior, by importance sampling from each, less the offset of the likelihood.
+        calls: likelihoods and gradients that it took.
+    """
+
+    mixture: Mixture
+    log_evidence: float
+    calls: int
+
+
+def bend(
+    problem: Problem,
+    modes: tuple[Mode, ...],
+    seed: int,
+    progress: Progress | None = None,
+    best: float = -np.inf,
+) -> Bent:
     """Gaussians around the modes, each bent into the shape of the posterior there.
 
     Args:
@@ -82,27 +102,26 @@ def bend(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progres
         modes: as found, the best first.
         seed: of the draws and of the networks' first weights.
         progress: called with a phrase, None and a few words.
-
-    Returns:
-        the mixture, and the number of likelihoods and gradients that it took.
+        best: log evidence of other modes; on one that is hopeless beside it no time is spent.
     """
     modes = modes[:MOST_COMPONENTS]
-    found: list[_Bent] = []
+    found: list[_BentMode] = []
     for number, mode in enumerate(modes):
-        best = max((one.log_evidence for one in found), default=-np.inf)
         name = f"mode {number + 1} of {len(modes)}"
         found.append(_bent(problem, mode, best, np.random.SeedSequence((seed, number)), name, progress))
+        best = max(best, found[-1].log_evidence)
+    evidences = np.array([one.log_evidence for one in found])
     mixture = dataclasses.replace(
         laplace_mixture(modes),
-        weights=mode_weights(np.array([one.log_evidence for one in found])),
+        weights=mode_weights(evidences),
         couplings=jax.tree.map(lambda *leaves: np.stack(leaves), *(one.couplings for one in found)),
     )
-    return mixture, sum(one.calls for one in found)
+    return Bent(mixture, float(np.logaddexp.reduce(evidences)), sum(one.calls for one in found))
 
 
 def _bent(
     problem: Problem, mode: Mode, best: float, seed: np.random.SeedSequence, name: str, progress: Progress | None
-) -> _Bent:
+) -> _BentMode:
     weights_seed, draws_seed = (int(word) for word in seed.generate_state(2))
     dtype = problem.arrays.shift.dtype
     mesh = devices_for(_BATCH)
@@ -113,8 +132,8 @@ def _bent(
     flow, training, arrays = replicated((flow, training, problem.arrays), mesh)
     key, draws_key = jax.random.split(jax.random.key(draws_seed))
     words = name
-    finding: list[_Bent] = []
-    filling: list[_Bent] = []
+    finding: list[_BentMode] = []
+    filling: list[_BentMode] = []
     for number in range(_ROUNDS):
         if progress is not None:
             progress("bending", None, words)
@@ -126,17 +145,17 @@ def _bent(
         weighed = weigh(_log_ratios(problem, averaged, draws_key))
         couplings = Perceptron(*(np.asarray(a, np.float32) for a in averaged.couplings))
         calls = (number + 1) * (_BATCH * _STEPS + CHUNK)
-        bent = _Bent(couplings, weighed.effective / CHUNK, weighed.log_mean, calls)
+        bent = _BentMode(couplings, weighed.effective / CHUNK, weighed.log_mean, calls)
         (filling if fills else finding).append(bent)
         words = f"{name}, {bent.efficiency:.0%} efficient"
         enough = fills and (bent.efficiency > _EFFICIENT or _stalled(filling))
-        if enough or bent.log_evidence < best - _HOPELESS:
+        if enough or bent.log_evidence < best - HOPELESS:
             break
     chosen = max(filling or finding[-1:], key=lambda one: one.efficiency)
     return dataclasses.replace(chosen, calls=calls)
 
 
-def _stalled(rounds: list[_Bent]) -> bool:
+def _stalled(rounds: list[_BentMode]) -> bool:
     """Whether the last rounds that filled tails have brought little."""
     efficiencies = [one.efficiency for one in rounds]
     before, last = efficiencies[:-_PATIENCE], efficiencies[-_PATIENCE:]

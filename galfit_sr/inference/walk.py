@@ -1,6 +1,7 @@
 """Constrained walks: the batched kernel that draws new live points.
 
-The stationary density of a walk is q, the density of the `Proposal`, restricted to where L pi/q exceeds a threshold.
+The stationary density of a walk is q, the density of the `Proposal`, restricted to where L pi/q exceeds a threshold;
+what L pi is divided by is the sum of the q of all runs, where there are several (see `strata`).
 Walkers are independent and of fixed length, spread over all devices.
 """
 
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 from ..devices import all_devices, divided, each, replicated
 from ..errors import InputError
 from .problem import Arrays, Problem, Target, log_standard_normal
-from .proposal import Proposal, log_density
+from .proposal import Proposal, log_density, log_total
 
 _LEAP_EVERY = 10
 ACCEPTANCE = 0.25
@@ -114,13 +115,14 @@ def steered(scale: float, acceptance: float) -> float:
 
 
 def repartitioned_log_likelihood(target: Target, z: jax.Array, proposal: Proposal, arrays: Arrays) -> jax.Array:
-    """log(L pi/q) less the offset of L, of one latent vector."""
-    return _repartitioned(target.latent_log_likelihood(z, arrays), z, log_density(proposal, z))
+    """log(L pi/q) less the offset of L, of one latent vector, q being the sum over all runs."""
+    total = log_total(proposal, z, log_density(proposal, z))
+    return _repartitioned(target.latent_log_likelihood(z, arrays), z, total)
 
 
-def _repartitioned(log_likelihood: jax.Array, z: jax.Array, density: jax.Array) -> jax.Array:
+def _repartitioned(log_likelihood: jax.Array, z: jax.Array, total: jax.Array) -> jax.Array:
     """log(L pi/q) of latent vectors (..., ndim), from log L and log q there, (...,)."""
-    return log_likelihood + log_standard_normal(z) - density
+    return log_likelihood + log_standard_normal(z) - total
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -160,7 +162,8 @@ def random_walk(
             # The flows of all walkers in one go, as matrix products; likelihoods as the device likes them best.
             new_density = jax.vmap(log_density, (None, 0))(proposal, new)
             likelihood = each(lambda one: target.latent_log_likelihood(one, arrays), mesh, new)
-            new_value = _repartitioned(likelihood, new, new_density)
+            total = jax.vmap(log_total, (None, 0, 0))(proposal, new, new_density)
+            new_value = _repartitioned(likelihood, new, total)
             take = (new_value > threshold) & (jnp.log(chance) < new_density - density) | (number == 0)
             state = (
                 jnp.where(take[:, None], new, z),

@@ -110,7 +110,7 @@ def test_exact_likelihoods_and_time_are_counted(case):
     assert "exact likelihoods" in corrected.timings
     sampled_on = "exact nested sampling" in corrected.timings
     assert sampled_on == (factor > 1.1)
-    assert Checkpoints(folder, "exact").sampler.exists() == sampled_on
+    assert Checkpoints(folder, "exact").sampler(0).exists() == sampled_on
 
 
 @pytest.mark.slow

@@ -13,12 +13,15 @@ from scipy.stats import norm
 
 from galfit_sr.inference.checkpoint import Checkpoints, load_answer, save_answer
 from galfit_sr.inference.fit import first_answer
+from galfit_sr.inference.flow import LAYERS
 from galfit_sr.inference.maximum import Mode
 from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import Problem, in_chunks, log_likelihoods
+from galfit_sr.inference.perceptron import untrained
 from galfit_sr.inference.ridge import SHARP, RidgedTarget, bent_back, ridge_of
 from galfit_sr.inference.straightening import LOOKS, straightened
+from galfit_sr.inference.strata import Stratum
 from galfit_sr.maps import TYPICAL_NOISE
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
@@ -138,15 +141,19 @@ def test_of_a_galaxy_two_discs_of_like_size_are_straightened():
         assert np.linalg.slogdet(mode.covariance)[1] == pytest.approx(np.linalg.slogdet(before.covariance)[1], abs=1e-5)
 
 
-def test_a_checkpoint_keeps_the_ridge(straight, tmp_path):
+def test_a_checkpoint_keeps_ridges_and_mixtures(straight, tmp_path):
     problem, modes = straight
     files = Checkpoints(tmp_path)
-    save_answer(files, problem, laplace_mixture(modes), 7)
-    stored = load_answer(files)
-    for here, there in zip(*map(jax.tree.leaves, (ridge_of(problem), stored.ridge)), strict=True):
-        np.testing.assert_array_equal(here, there)
-    cut, again, _, calls = stored.applied(SHEET)
+    bent = dataclasses.replace(laplace_mixture(modes), couplings=untrained((1, LAYERS), 6, 12, 1))
+    saved = [Stratum(problem, laplace_mixture(modes)), Stratum(SHEET, bent)]
+    save_answer(files, saved, 7)
+    cut, strata, calls = load_answer(files).applied(SHEET)
     assert calls == 7
     assert ridge_of(cut) is None
-    y = np.random.default_rng(3).standard_normal((5, 6))
-    np.testing.assert_array_equal(log_likelihoods(again, y), log_likelihoods(problem, y))
+    for stratum, before in zip(strata, saved, strict=True):
+        ridges = [jax.tree.leaves(ridge_of(one.problem)) for one in (stratum, before)]
+        couplings = [jax.tree.leaves(one.mixture.couplings) for one in (stratum, before)]
+        for here, there in (*zip(*ridges, strict=True), *zip(*couplings, strict=True)):
+            np.testing.assert_array_equal(here, there)
+        y = np.random.default_rng(3).standard_normal((5, 6))
+        np.testing.assert_array_equal(log_likelihoods(stratum.problem, y), log_likelihoods(before.problem, y))

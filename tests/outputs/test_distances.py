@@ -174,14 +174,18 @@ def test_volumes_of_nested_samples_count_in_the_widths():
 
 
 def test_volumes_scatter_as_those_of_nested_runs_do():
+    """Of two runs that follow each other, each by itself."""
     live, n, m = 100, 700, 2000
-    log_volume = -np.arange(1, n + 1) * np.log1p(1 / live)
-    order = np.random.default_rng(1).permutation(n)
-    found = reweighted(np.full(n, 1 / n), log_volume[order], m, np.random.default_rng(2))
+    log_volume = np.concatenate([-np.arange(1, n + 1) * np.log1p(1 / live), -np.arange(1, 201) * np.log1p(1 / 50)])
+    found = reweighted(np.full(n + 200, 1 / (n + 200)), log_volume, m, np.random.default_rng(2))
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
-    first, last = np.argmin(order), np.argmax(order)
+
+    def drift(first: int, last: int, expected: float) -> None:
+        logs = np.log(found[:, last] / found[:, first])
+        assert abs(logs.mean()) < 4 * expected / np.sqrt(m)
+        assert abs(logs.std() / expected - 1) < 4 / np.sqrt(2 * m)
+
     # Between the first and the last point lie n - 1 steps, each of which scatters by its mean 1/live.
-    drift = np.log(found[:, last] / found[:, first])
-    expected = np.sqrt(n - 1) / live
-    assert abs(drift.mean()) < 4 * expected / np.sqrt(m)
-    assert abs(drift.std() / expected - 1) < 4 / np.sqrt(2 * m)
+    drift(0, n - 1, np.sqrt(n - 1) / live)
+    drift(n, n + 199, np.sqrt(199) / 50)
+    drift(0, n, np.hypot(1 / live, 1 / 50))
