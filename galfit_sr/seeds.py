@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .errors import InputError
 
 LARGEST = 2**32 - 1
@@ -21,6 +19,8 @@ def part_seed(seed: int, part: int) -> int:
     A nested run whose proposal was made from random draws must have random numbers of its own: with the same ones, and
     100 live points, its log evidence was too low by a whole error (docs/measured.md).
     """
+    import numpy as np  # not above: the command line's help needs the largest seed, and does not load NumPy for it
+
     return int(np.random.SeedSequence((seed, part)).generate_state(1)[0])
 
 

@@ -81,6 +81,16 @@ def test_installed_command_refuses_a_missing_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["report", "--help"]], ids=" ".join)
+def test_full_output_is_told(tmp_path, arguments):
+    process = start(arguments, tmp_path, "exec > /dev/full;")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("galfit-sr: cannot write standard output: the disk (or your quota) is full; ")
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["fit", "--sampler", "nest"], ["fit", "--nlive", "many"], ["fit", "--unknown"], ["fitt"], ["mock"]],

@@ -144,12 +144,14 @@ def _what(posterior: Posterior, observation: Observation) -> str:
         else "the full-resolution model"
     )
     correction = posterior.correction
+    runs = posterior.sampler_settings.get("runs", 1)
+    several = f", in {runs} runs, one for each part of the posterior" if runs > 1 else ""
     sentences = [
         f"A galaxy of {_listed(components)}, with {posterior.parameters.ndim} free parameters, was fitted to {maps},"
         f" using {predictor}.",
         f"Not free: {_listed(fixed + tied)}." if fixed + tied else "",
         "" if correction is None else in_words(correction),
-        f"Sampler: {posterior.sampler}, seed {posterior.seed}; {posterior.n_likelihood_calls:,} likelihoods in"
+        f"Sampler: {posterior.sampler}, seed {posterior.seed}{several}; {posterior.n_likelihood_calls:,} likelihoods in"
         f" {duration(posterior.wall_seconds)}.",
     ]
     return f"<p>{escape(' '.join(s for s in sentences if s))}</p>"

@@ -11,7 +11,7 @@ import os
 import sys
 
 from . import fit, survey, mock, report, compare, calibrate, benchmark, emulators, dataset, train  # isort: skip - the order of the help
-from .command import EXIT_INTERRUPTED, app
+from .command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, app, unexpected
 
 __all__ = [
     "app",
@@ -43,3 +43,7 @@ def main() -> None:
                     stream.flush()
             os._exit(EXIT_INTERRUPTED)
         raise
+    except OSError as error:
+        # Of help and version, which are no commands.
+        sys.stderr.write(f"galfit-sr: {unexpected(error)}\n")
+        os._exit(EXIT_BAD_INPUT)

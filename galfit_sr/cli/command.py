@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ..errors import InputError
+from ..files import write_failure
 from ..seeds import LARGEST
 
 app = typer.Typer(
@@ -46,13 +48,20 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             stop(f"galfit-sr: {error}", EXIT_BAD_INPUT)
         except BrokenPipeError:
             raise  # whoever read our output has seen enough; typer ends quietly
-        except (OSError, MemoryError) as error:
+        except OSError as error:
+            stop(f"galfit-sr: {unexpected(error)}", EXIT_BAD_INPUT)
+        except MemoryError as error:
             stop(f"galfit-sr: {error or 'out of memory'}", EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             stop("galfit-sr: interrupted", EXIT_INTERRUPTED)
 
     app.command()(guarded)
     return guarded
+
+
+def unexpected(error: OSError) -> str:
+    """The sentence for what the operating system refused where no file was in the way: our output, if it is full."""
+    return write_failure(Path("standard output"), error) if error.errno == errno.ENOSPC else str(error)
 
 
 @contextlib.contextmanager

@@ -74,7 +74,11 @@ class Nested:
         check_positive(self, "dlogz", "max_seconds", "max_calls")
 
     def one_of(self, count: int) -> Nested:
-        """Settings of one of several runs that together shall know as much as one with these."""
+        """Settings of one of several runs that together know at least as much as one with these.
+
+        Args:
+            count: of the runs; 1 leaves everything as it is.
+        """
         return dataclasses.replace(
             self, nlive=live_points(self.nlive, count), effective_samples=-(-self.effective_samples // count)
         )

@@ -70,7 +70,11 @@ class Nss:
         check_positive(self, "dlogz", "max_seconds", "max_calls")
 
     def one_of(self, count: int) -> Nss:
-        """Settings of one of several runs that together shall know as much as one with these."""
+        """Settings of one of several runs that together know at least as much as one with these.
+
+        Args:
+            count: of the runs; 1 leaves everything as it is.
+        """
         return dataclasses.replace(self, nlive=max(live_points(self.nlive, count), 2 * self.batch))
 
 

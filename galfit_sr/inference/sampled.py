@@ -63,6 +63,7 @@ def joined(parts: Sequence[Sampled]) -> Sampled:
     log_weights = np.concatenate([part.log_weights + np.log(share) for part, share in zip(parts, shares, strict=True)])
     log_likelihood = np.concatenate([part.log_likelihood for part in parts])
     diagnostics = {name: float(shares @ [part.diagnostics[name] for part in parts]) for name in parts[0].diagnostics}
+    diagnostics["runs"] = len(parts)
     if "families" in diagnostics:
         diagnostics["families"] = float(1 / np.sum(shares**2 / [part.diagnostics["families"] for part in parts]))
         diagnostics["shrinkage_error"] = error(part.diagnostics["shrinkage_error"] for part in parts)

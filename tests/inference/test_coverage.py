@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import analytic
 import numpy as np
 import pytest
 from scipy.stats import chi2
@@ -12,8 +13,8 @@ from galfit_sr.inference import coverage
 from galfit_sr.inference.answer import FirstAnswer
 from galfit_sr.inference.coverage import covering
 from galfit_sr.inference.fit import first_answer
-from galfit_sr.inference.maximum import modes_at, perturbed
-from galfit_sr.inference.mixture import MOST_COMPONENTS, laplace_mixture
+from galfit_sr.inference.maximum import Mode, modes_at, perturbed
+from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.strata import Stratum, log_weights
 from galfit_sr.inference.variational import Bent
 from galfit_sr.maps import TYPICAL_NOISE
@@ -70,22 +71,30 @@ def test_what_a_maximum_would_be_anywhere():
         np.testing.assert_allclose(again.covariance, mode.covariance, rtol=1e-3, atol=1e-7)
 
 
-def uncovered(strata: tuple[Stratum, ...], draws: np.ndarray) -> float:
-    weights = log_weights(strata, draws)
-    return float(np.mean(weights > np.quantile(weights, 0.25) + 6.0))
-
-
-def test_strata_begin_where_the_posterior_is_not_covered(unbent):
-    found = answer(TWO)
-    strata, calls = covering(found.problem, found.modes, 1)
-    assert calls > 0
-    alone = tuple(Stratum(found.problem, laplace_mixture((mode,))) for mode in found.modes)
-    assert len(alone) < len(strata) <= MOST_COMPONENTS
-    # Of other draws than those that told.
-    draws, _ = perturbed(found.problem, found.modes, 64, 99)
-    before, after = uncovered(alone, draws), uncovered(strata, draws)
-    assert before > 0.1
-    assert after < 0.5 * before
+@pytest.mark.parametrize("share", [0.25, 1 / 64])
+def test_strata_begin_where_the_posterior_is_not_covered(unbent, monkeypatch, share):
+    """Of two modes only one is known; draws tell of the other, if it is more than one."""
+    known, rng = analytic.two_modes(), np.random.default_rng(1)
+    first, second = known.modes
+    counts = 64 - round(64 * share), round(64 * share)
+    draws = [rng.multivariate_normal(m.z, m.covariance, n) for m, n in zip(known.modes, counts, strict=True)]
+    monkeypatch.setattr(coverage, "perturbed", lambda problem, modes, count, seed: (np.concatenate(draws), 1000))
+    monkeypatch.setattr(
+        coverage,
+        "modes_at",
+        lambda problem, z: tuple(Mode(row, second.covariance, -0.5 * np.sum((row - second.z) ** 2)) for row in z),
+    )
+    strata, calls = covering(known.problem, (first,), 1)
+    assert calls == 1000
+    assert len(strata) == 1 + (share == 0.25)
+    np.testing.assert_array_equal(strata[0].mixture.means[0], first.z)
+    if share == 0.25:
+        # It begins at the draw of the highest posterior density.
+        nearest = draws[1][np.argmin(np.sum((draws[1] - second.z) ** 2, axis=1))]
+        np.testing.assert_array_equal(strata[1].mixture.means[0], nearest)
+        weights = log_weights(strata, np.concatenate(draws))
+        assert np.ptp(weights) < 12
+        assert np.ptp(log_weights(strata[:1], np.concatenate(draws))) > 20
 
 
 def test_a_covered_posterior_needs_no_more(unbent):

@@ -17,8 +17,8 @@ from galfit_sr.inference.flow import LAYERS
 from galfit_sr.inference.maximum import Mode
 from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
-from galfit_sr.inference.problem import Problem, in_chunks, log_likelihoods
 from galfit_sr.inference.perceptron import untrained
+from galfit_sr.inference.problem import Problem, in_chunks, log_likelihoods
 from galfit_sr.inference.ridge import SHARP, RidgedTarget, bent_back, ridge_of
 from galfit_sr.inference.straightening import LOOKS, straightened
 from galfit_sr.inference.strata import Stratum

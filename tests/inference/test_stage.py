@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from galfit_sr.inference import stage
 from galfit_sr.inference.checkpoint import Checkpoints
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.limits import remaining
@@ -59,6 +60,48 @@ def test_a_limit_ends_it_and_it_goes_on(whole, tmp_path):
     assert_same(on, whole)
     assert not announced, "the first answer is not made again"
     assert "bending" not in on.seconds, "nor is it bent again"
+
+
+@pytest.fixture
+def doubled(monkeypatch):
+    """A first answer that takes one mode for two, a standard deviation apart."""
+    find = stage.find_answer
+
+    def found(*args, **kwargs):
+        answer = find(*args, **kwargs)
+        mode = answer.modes[0]
+        aside = mode.z + np.linalg.cholesky(mode.covariance) @ np.full(mode.z.size, mode.z.size**-0.5)
+        return dataclasses.replace(answer, modes=(mode, dataclasses.replace(mode, z=aside)))
+
+    monkeypatch.setattr(stage, "find_answer", found)
+
+
+def test_of_several_runs_each_is_gone_on_with(whole, doubled, tmp_path):
+    told: list[tuple[str, float | None, str]] = []
+    both = sampled(progress=lambda *words: told.append(words))
+    off = both.sampled.log_evidence - whole.sampled.log_evidence
+    assert abs(off) < 4 * np.hypot(both.sampled.log_evidence_error, whole.sampled.log_evidence_error)
+    shares = [share for phrase, share, words in told if phrase == "nested sampling"]
+    assert any(words.startswith("2 of 2: ") for _, _, words in told)
+    assert max(shares) <= 1
+    assert np.all(np.diff(shares) > -0.5), "the second run does not begin anew"
+
+    # A limit in the second of them.
+    limit = both.calls - both.sampled.calls // 5
+    part = sampled(dataclasses.replace(SETTINGS, max_calls=limit), files=Checkpoints(tmp_path))
+    assert not part.sampled.converged
+    assert limit < part.calls <= limit + max(SETTINGS.walkers * (SETTINGS.walks + 1), CHUNK)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint.2.dynesty",
+        "checkpoint.answer.npz",
+        "checkpoint.dynesty",
+    ]
+    assert_same(sampled(files=Checkpoints(tmp_path), resume=True), both)
+    # In the first: what follows is a partial result as well.
+    early = sampled(dataclasses.replace(SETTINGS, max_calls=both.calls - both.sampled.calls + 2000))
+    assert not early.sampled.converged
+    assert np.isfinite(early.sampled.log_evidence)
+    assert np.sum(np.exp(early.sampled.log_weights)) == pytest.approx(1)
 
 
 def test_from_the_prior_nothing_is_bent():

@@ -87,6 +87,12 @@ def test_evidence_sampler_and_timing_are_there(page):
     assert rows["reduced χ², velocity"].startswith("0.980 (")
 
 
+def test_several_runs_are_told(text, posterior, observation):
+    assert "runs" not in text
+    several = dataclasses.replace(posterior, sampler_settings={**posterior.sampler_settings, "runs": 3})
+    assert "seed 7, in 3 runs, one for each part of the posterior; 123,456" in report_html(several, observation, {})
+
+
 def test_figures_that_are_missing_leave_no_gap(posterior, observation):
     without = Page(report_html(posterior, observation, {"maps": PNG}))
     assert CAPTIONS["maps"][0] in without.headings
