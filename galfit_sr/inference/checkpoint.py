@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from .mixture import MOST_COMPONENTS, Mixture
 from .perceptron import Perceptron
 from .problem import Problem
 from .ridge import Ridge, along, ridge_of
-from .strata import Stratum
+from .strata import Start, Stratum
 
 _RIDGE_NAMES = Ridge("centre", "sharp", "along", Perceptron(*(f"ridge_{name}" for name in Perceptron._fields)))
 """Of its arrays in a file."""
@@ -51,54 +51,35 @@ class Checkpoints:
         return self.folder / ".".join(filter(None, ("checkpoint", self.stage, what)))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class StoredAnswer:
-    """Strata as they were saved, and the shift of the periodic coordinates that they refer to.
-
-    Attributes:
-        strata: the ridge of each, if there is one, and the mixture.
-        shift: (ndim,).
-        calls: evaluations of the likelihood that they took.
-    """
-
-    strata: tuple[tuple[Ridge | None, Mixture], ...]
-    shift: np.ndarray
-    calls: int
-
-    def applied(self, problem: Problem) -> tuple[Problem, tuple[Stratum, ...], int]:
-        """The problem cut as it was, the strata, and the calls that they took."""
-        cut = problem.cut_by(self.shift)
-        strata = (Stratum(cut if ridge is None else along(cut, ridge), mixture) for ridge, mixture in self.strata)
-        return cut, tuple(strata), self.calls
-
-
-def save_answer(files: Checkpoints, strata: Sequence[Stratum], calls: int) -> None:
-    """Writes strata, atomically; the states of samplers that started from earlier ones are removed first."""
+def save_answer(files: Checkpoints, start: Start) -> None:
+    """Writes what runs start from, atomically; states of samplers that started from elsewhere are removed first."""
     for number in range(MOST_COMPONENTS):
         files.sampler(number).unlink(missing_ok=True)
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {}
-    for number, (problem, mixture) in enumerate(strata):
+    for number, (problem, mixture) in enumerate(start.strata):
         ridge = ridge_of(problem)
         own = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances}
         own |= {} if mixture.couplings is None else mixture.couplings._asdict()
         own |= {} if ridge is None else dict(zip(*map(jax.tree.leaves, (_RIDGE_NAMES, ridge)), strict=True))
         arrays |= {f"{name}_{number}": array for name, array in own.items()}
-    shift = np.asarray(strata[0].problem.arrays.shift, dtype=np.float64)
-    np.savez(buffer, **arrays, strata=len(strata), shift=shift, calls=calls)
+    shift = np.asarray(start.strata[0].problem.arrays.shift, dtype=np.float64)
+    arrays |= {"strata": len(start.strata), "shift": shift, "calls": start.calls, "uncovered": start.uncovered}
+    np.savez(buffer, **arrays)
     write_bytes(files.answer, buffer.getvalue())
 
 
-def load_answer(files: Checkpoints) -> StoredAnswer | None:
-    """The strata that were saved, None if there are none."""
+def load_answer(files: Checkpoints, problem: Problem) -> tuple[Problem, Start] | None:
+    """The problem cut as it was, and what was saved of its strata; None if there is nothing."""
     if not files.answer.exists():
         return None
     with np.load(files.answer) as stored:
-        strata = tuple(_stored_stratum(stored, number) for number in range(int(stored["strata"])))
-        return StoredAnswer(strata, stored["shift"], int(stored["calls"]))
+        cut = problem.cut_by(stored["shift"])
+        strata = tuple(_stored_stratum(stored, number, cut) for number in range(int(stored["strata"])))
+        return cut, Start(strata, int(stored["calls"]), float(stored["uncovered"]))
 
 
-def _stored_stratum(stored: Mapping[str, np.ndarray], number: int) -> tuple[Ridge | None, Mixture]:
+def _stored_stratum(stored: Mapping[str, np.ndarray], number: int, problem: Problem) -> Stratum:
     def tree(names: Any) -> Any:
         """A tree of arrays out of one of their names, None if they were not stored."""
         leaves, structure = jax.tree.flatten(names)
@@ -107,7 +88,8 @@ def _stored_stratum(stored: Mapping[str, np.ndarray], number: int) -> tuple[Ridg
 
     weights, means, covariances = tree(("weights", "means", "covariances"))
     couplings = tree(Perceptron(*Perceptron._fields))
-    return tree(_RIDGE_NAMES), Mixture(weights, means, covariances, couplings)
+    ridge = tree(_RIDGE_NAMES)
+    return Stratum(problem if ridge is None else along(problem, ridge), Mixture(weights, means, covariances, couplings))
 
 
 def begun(folder: Path) -> bool:

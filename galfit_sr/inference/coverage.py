@@ -19,7 +19,7 @@ from .maximum import Mode, modes_at, perturbed
 from .mixture import MOST_COMPONENTS
 from .problem import Problem
 from .straightening import straightened
-from .strata import Stratum, log_weights
+from .strata import Start, Stratum, log_weights
 from .variational import HOPELESS, bend
 
 _DRAWS = 64
@@ -30,9 +30,7 @@ _FEW = 2
 _TRIES = 2 * MOST_COMPONENTS
 
 
-def covering(
-    problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progress | None = None
-) -> tuple[tuple[Stratum, ...], int]:
+def covering(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progress | None = None) -> Start:
     """Strata that cover a posterior as far as is known, at most `MOST_COMPONENTS`.
 
     Args:
@@ -42,7 +40,7 @@ def covering(
         progress: called with a phrase, None and a few words.
 
     Returns:
-        strata, without those that would hold nothing of the posterior, and the likelihoods that they took.
+        without strata that would hold nothing of the posterior.
     """
     modes = modes[:MOST_COMPONENTS]
     found: list[_Shaped] = []
@@ -56,16 +54,15 @@ def covering(
         if mode.log_evidence > _best(found) - 2 * HOPELESS:
             found.append(shaped(mode))
     draws, climbs = perturbed(problem, modes, _DRAWS, part_seed(seed, 4))
-    while len(_kept(found)) < MOST_COMPONENTS and len(found) < _TRIES:
+    while True:
         weights = log_weights(_kept(found), draws)
         sparse = np.flatnonzero(weights > np.quantile(weights, 0.25) + _SPARSE)
-        if len(sparse) < _FEW:
-            break
+        if len(sparse) < _FEW or len(_kept(found)) == MOST_COMPONENTS or len(found) == _TRIES:
+            return Start(_kept(found), climbs + sum(one.calls for one in found), len(sparse) / len(draws))
         starts = modes_at(problem, draws[sparse])
         chosen = int(np.argmax([start.log_posterior for start in starts]))
         found.append(shaped(starts[chosen]))
         draws = np.delete(draws, sparse[chosen], axis=0)
-    return _kept(found), climbs + sum(one.calls for one in found)
 
 
 class _Shaped(NamedTuple):

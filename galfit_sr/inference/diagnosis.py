@@ -34,6 +34,8 @@ FEW_SAMPLES = 400
 """Effective samples below which the 5 % and 95 % quantiles are known to worse than a tenth of a standard deviation."""
 DRIFT = 1.5
 """Error of the log evidence, over that by the shrinkage of volumes alone, that is worth a word."""
+MOST_UNCOVERED = 0.05
+"""Share of independent draws from the posterior, where no run started, that is worth a word."""
 _GRID = 200
 _DRAWS = 1000
 _SMALLEST_MODE = 0.05
@@ -90,6 +92,12 @@ def convergence(posterior: Posterior) -> list[str]:
             " in a part of the parameter space that walks did not leave: its evidence is uncertain by"
             f" {error:.2f}, and another part may have been lost. Compare a run with another seed, or with more live"
             " points."
+        )
+    uncovered = settings.get("uncovered", 0.0)
+    if uncovered > MOST_UNCOVERED:
+        found.append(
+            f"About {100 * uncovered:.0f} % of the posterior lie beyond bends that could not all be followed, where no"
+            " run started: they may have got too little weight. Compare a run with another seed, or NUTS."
         )
     return found
 

@@ -7,6 +7,8 @@ posterior scatter by more than its weights tell (docs/measured.md).
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -28,7 +30,7 @@ from .ridge import bent_back
 from .sampled import Sampled, joined
 from .samplers import Sampler
 from .straightening import straightened
-from .strata import Stratum, rivals_of
+from .strata import Start, Stratum, rivals_of
 from .variational import bend
 
 
@@ -77,53 +79,53 @@ def sample(
     def spent(part: str) -> None:
         seconds[part] = time.monotonic() - began - sum(seconds.values())
 
-    stored = load_answer(files) if resume and files is not None else None
+    stored = load_answer(files, problem) if resume and files is not None else None
     if stored is not None:
-        problem, strata, calls = stored.applied(problem)
+        problem, start = stored
         spent("first answer")
     else:
         answer = find_answer(problem, seed, progress, candidates)
         if announce is not None:
             announce(answer)
-        problem, calls = answer.problem, answer.calls
+        problem = answer.problem
         spent("first answer")
-        strata, more = _strata(answer, settings, seed, progress)
-        calls += more
-        if more:
+        start = _start(answer, settings, seed, progress)
+        if start.calls:
             spent("bending")
+        start = start._replace(calls=start.calls + answer.calls)
         if files is not None:
-            save_answer(files, strata, calls)
+            save_answer(files, start)
     run_with, part = _RUNS[type(settings)]
     runs: list[Sampled] = []
-    for number, (stratum, rivals) in enumerate(zip(strata, rivals_of(strata), strict=True)):
-        left = remaining(settings, time.monotonic() - began, calls + sum(run.calls for run in runs))
+    for number, (stratum, rivals) in enumerate(zip(start.strata, rivals_of(start.strata), strict=True)):
+        left = remaining(settings, time.monotonic() - began, start.calls + sum(run.calls for run in runs))
         run = run_with(
             *stratum,
-            left if isinstance(left, Nuts) else left.one_of(len(strata)),
+            left if isinstance(left, Nuts) else left.one_of(len(start.strata)),
             own_seed(seed, number),
             **({} if rivals is None else {"rivals": rivals}),
-            progress=one_of(progress, number, len(strata)),
+            progress=one_of(progress, number, len(start.strata)),
             checkpoint=None if files is None else files.sampler(number),
             resume=resume,
         )
         runs.append(bent_back(stratum.problem, run))
     spent(part)
     run = joined(runs)
-    return Stage(problem, run, calls + run.calls, seconds)
+    if not math.isnan(start.uncovered):
+        run = dataclasses.replace(run, diagnostics={**run.diagnostics, "uncovered": start.uncovered})
+    return Stage(problem, run, start.calls + run.calls, seconds)
 
 
-def _strata(
-    answer: FirstAnswer, settings: Sampler, seed: int, progress: Progress | None
-) -> tuple[tuple[Stratum, ...], int]:
-    """Where a sampler's runs start, and the likelihoods that it took."""
+def _start(answer: FirstAnswer, settings: Sampler, seed: int, progress: Progress | None) -> Start:
+    """Where a sampler's runs start; of calls, those on the way from the first answer."""
     problem, modes = answer.problem, answer.modes
     if isinstance(settings, Nuts):
         # Chains walk in one set of coordinates.
         straight, modes, looks = straightened(problem, modes, part_seed(seed, 3), progress)
         bent = bend(straight, modes, part_seed(seed, 1), progress)
-        return (Stratum(straight, bent.mixture),), looks + bent.calls
+        return Start((Stratum(straight, bent.mixture),), looks + bent.calls)
     if settings.start == "prior":
-        return (Stratum(problem, laplace_mixture(modes)),), 0
+        return Start((Stratum(problem, laplace_mixture(modes)),), 0)
     return covering(problem, modes, seed, progress)
 
 

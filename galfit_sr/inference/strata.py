@@ -9,6 +9,7 @@ balance heuristic (Veach & Guibas 1995, SIGGRAPH 95, 419; Owen & Zhou 2000, J. A
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,21 @@ class Stratum(NamedTuple):
 
     problem: Problem
     mixture: Mixture
+
+
+class Start(NamedTuple):
+    """All that runs start from.
+
+    Attributes:
+        strata: one for each.
+        calls: evaluations of the likelihood that they took.
+        uncovered: share of independent draws from the posterior that lie where none of them reaches; NaN if nobody
+            looked.
+    """
+
+    strata: tuple[Stratum, ...]
+    calls: int
+    uncovered: float = math.nan
 
 
 def rivals_of(strata: Sequence[Stratum]) -> list[Rivals | None]:

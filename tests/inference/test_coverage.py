@@ -84,8 +84,9 @@ def test_strata_begin_where_the_posterior_is_not_covered(unbent, monkeypatch, sh
         "modes_at",
         lambda problem, z: tuple(Mode(row, second.covariance, -0.5 * np.sum((row - second.z) ** 2)) for row in z),
     )
-    strata, calls = covering(known.problem, (first,), 1)
+    strata, calls, uncovered = covering(known.problem, (first,), 1)
     assert calls == 1000
+    assert uncovered == (1 / 64 if share < 0.1 else 0)
     assert len(strata) == 1 + (share == 0.25)
     np.testing.assert_array_equal(strata[0].mixture.means[0], first.z)
     if share == 0.25:
@@ -99,8 +100,9 @@ def test_strata_begin_where_the_posterior_is_not_covered(unbent, monkeypatch, sh
 
 def test_a_covered_posterior_needs_no_more(unbent):
     found = answer(ONE)
-    strata, _ = covering(found.problem, found.modes[:1], 1)
+    strata, _, uncovered = covering(found.problem, found.modes[:1], 1)
     assert len(strata) == 1
+    assert uncovered < 2 / 64
     assert strata[0].problem is found.problem
 
 
@@ -111,7 +113,7 @@ def test_what_holds_nothing_of_the_posterior_is_left_out(unbent):
     aside = best.z + np.linalg.cholesky(best.covariance) @ np.full(best.z.size, 9 / np.sqrt(best.z.size))
     (low,) = modes_at(found.problem, aside[None])
     assert low.log_evidence < best.log_evidence - 20
-    strata, _ = covering(found.problem, (best, low), 1)
+    strata = covering(found.problem, (best, low), 1).strata
     np.testing.assert_array_equal(strata[0].mixture.means, best.z[None])
     assert len(strata) == 1
 

@@ -21,7 +21,7 @@ from galfit_sr.inference.perceptron import untrained
 from galfit_sr.inference.problem import Problem, in_chunks, log_likelihoods
 from galfit_sr.inference.ridge import SHARP, RidgedTarget, bent_back, ridge_of
 from galfit_sr.inference.straightening import LOOKS, straightened
-from galfit_sr.inference.strata import Stratum
+from galfit_sr.inference.strata import Start, Stratum
 from galfit_sr.maps import TYPICAL_NOISE
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
@@ -145,10 +145,11 @@ def test_a_checkpoint_keeps_ridges_and_mixtures(straight, tmp_path):
     problem, modes = straight
     files = Checkpoints(tmp_path)
     bent = dataclasses.replace(laplace_mixture(modes), couplings=untrained((1, LAYERS), 6, 12, 1))
-    saved = [Stratum(problem, laplace_mixture(modes)), Stratum(SHEET, bent)]
-    save_answer(files, saved, 7)
-    cut, strata, calls = load_answer(files).applied(SHEET)
-    assert calls == 7
+    saved = Stratum(problem, laplace_mixture(modes)), Stratum(SHEET, bent)
+    assert load_answer(files, SHEET) is None
+    save_answer(files, Start(saved, 7, 0.25))
+    cut, (strata, calls, uncovered) = load_answer(files, SHEET)
+    assert (calls, uncovered) == (7, 0.25)
     assert ridge_of(cut) is None
     for stratum, before in zip(strata, saved, strict=True):
         ridges = [jax.tree.leaves(ridge_of(one.problem)) for one in (stratum, before)]

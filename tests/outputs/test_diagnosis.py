@@ -59,6 +59,16 @@ def test_few_families_are_named_where_they_widen_the_error_of_the_evidence(poste
     assert all(part in warning for part in ("2.3", "0.31", "another seed"))
 
 
+def test_what_no_run_reached_is_told(posterior):
+    def warned(share: float) -> list[str]:
+        settings = {**posterior.sampler_settings, "uncovered": share}
+        return convergence(dataclasses.replace(posterior, sampler_settings=settings))
+
+    assert warned(2 / 64) == []
+    (warning,) = warned(0.14)
+    assert "About 14 % of the posterior" in warning
+
+
 @pytest.mark.parametrize(("chi2", "word"), [(3.0, "does not describe"), (0.3, "overestimated")])
 def test_reduced_chi2_is_flagged_on_both_sides(posterior, observation, chi2, word):
     posterior = dataclasses.replace(posterior, reduced_chi2={"brightness": 1.01, "velocity": chi2})
