@@ -1,9 +1,10 @@
-"""Independent rows of work, spread over all devices that JAX shows."""
+"""Independent rows of work, spread over all devices that JAX shows, and with how many bits these multiply."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import jax
@@ -11,6 +12,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _Tree = TypeVar("_Tree")
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Within it, matrix products and convolutions keep all bits; accelerators multiply with ten of them otherwise."""
+    return jax.default_matmul_precision("highest")
 
 
 def all_devices() -> Mesh:

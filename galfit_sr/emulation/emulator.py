@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..devices import full_precision
 from ..maps import Maps, Observation
 from ..model.component import Values
 from ..model.galaxy import GalaxyModel, Prediction
@@ -103,7 +104,8 @@ class SuperResolved:
         """The four maps and the variance of the emulator's error; arguments as for `GalaxyModel`."""
         moving = dict(values)
         systemic = moving.pop("systemic_velocity", 0.0)
-        estimate = self.function(scene.weights, Inputs(self.model(moving, scene.low).maps, moving, scene.low))
+        with full_precision():
+            estimate = self.function(scene.weights, Inputs(self.model(moving, scene.low).maps, moving, scene.low))
         maps = estimate.maps._replace(velocity=estimate.maps.velocity + systemic)
         return Prediction(maps, Maps(*(e**2 for e in estimate.error)))
 

@@ -13,7 +13,7 @@ from optax.contrib import reduce_on_plateau
 from ..errors import InputError
 from ..progress import Progress
 from .examples import Examples, Source
-from .learning import Descent, State, begin, mean_loss, step
+from .learning import Descent, State, begin, learn_from, mean_loss, steps_at_once
 from .network import Network
 from .training_folder import Epoch, TrainingFolder
 from .training_settings import Training
@@ -136,14 +136,16 @@ def _epoch(
     """One pass through the examples in an order of its own; state afterwards and mean loss."""
     steps = training.galaxies // training.batch
     order = np.random.default_rng([training.seed, len(curve)]).permutation(training.galaxies)
+    batches = order[: steps * training.batch].reshape(steps, training.batch)
+    size = steps_at_once(steps)
     found = []
-    for k, rows in enumerate(order[: steps * training.batch].reshape(steps, training.batch)):
-        state, loss = step(descent, state, ranges, examples, rows, rate)
+    for done in range(size, steps + 1, size):
+        state, loss = learn_from(descent, state, ranges, examples, batches[done - size : done], rate)
         found.append(loss)
-        if (k + 1) % _STEPS_BETWEEN_REPORTS == 0 or k + 1 == steps:
+        if done % _STEPS_BETWEEN_REPORTS == 0 or done == steps:
             last = f", validation {curve[-1].validation:.5f}" if curve else ""
-            done = (len(curve) + (k + 1) / steps) / training.epochs
-            progress("epochs", done, f"{len(curve) + 1} of {training.epochs}, loss {float(loss):.5f}{last}")
+            share = (len(curve) + done / steps) / training.epochs
+            progress("epochs", share, f"{len(curve) + 1} of {training.epochs}, loss {float(loss[-1]):.5f}{last}")
     return state, float(np.mean(jax.device_get(found), dtype=np.float64))
 
 

@@ -75,28 +75,44 @@ def losses(descent: Descent, weights: Any, ranges: jax.Array, examples: Examples
 _LEAST = 1e-8
 
 
+def steps_at_once(steps: int) -> int:
+    """How many of so many steps one program is to take.
+
+    On a CPU one, since inside a loop XLA's convolutions are 30 times slower there. Elsewhere all: a step takes the
+    device a fraction of the time that it takes to send one off.
+    """
+    return 1 if jax.default_backend() == "cpu" else steps
+
+
 @partial(jax.jit, static_argnames="descent", donate_argnames="state")
-def step(
+def learn_from(
     descent: Descent, state: State, ranges: jax.Array, examples: Examples, rows: jax.Array, rate: jax.Array
 ) -> tuple[State, jax.Array]:
-    """One step. Several in one program would not do: inside a loop XLA's convolutions on CPUs are 30 times slower.
+    """Some steps, one after the other.
 
     Args:
         descent: how.
         state: its memory is used again.
         ranges: (2, 4).
         examples: all of them.
-        rows: (batch,) which examples it takes.
+        rows: (steps, batch) which examples they take.
         rate: share of the learning rate.
 
     Returns:
-        state afterwards, and the mean loss before.
+        state afterwards, and the mean loss before each step, (steps,).
     """
-    some = jax.tree.map(lambda array: array[rows], examples)
-    loss, slope = jax.value_and_grad(lambda weights: jnp.mean(losses(descent, weights, ranges, some)))(state.weights)
-    updates, optimiser = _adam(descent).update(slope, state.optimiser)
-    reduced = jax.tree.map(lambda update: rate * update, updates)
-    return State(optax.apply_updates(state.weights, reduced), optimiser), loss
+
+    def one(state: State, rows: jax.Array) -> tuple[State, jax.Array]:
+        some = jax.tree.map(lambda array: array[rows], examples)
+        loss, slope = jax.value_and_grad(lambda w: jnp.mean(losses(descent, w, ranges, some)))(state.weights)
+        updates, optimiser = _adam(descent).update(slope, state.optimiser)
+        reduced = jax.tree.map(lambda update: rate * update, updates)
+        return State(optax.apply_updates(state.weights, reduced), optimiser), loss
+
+    if len(rows) > 1:
+        return jax.lax.scan(one, state, rows)
+    state, loss = one(state, rows[0])
+    return state, loss[None]
 
 
 @lru_cache
@@ -111,8 +127,18 @@ def batches(count: int, size: int) -> list[np.ndarray]:
 
 def mean_loss(descent: Descent, weights: Any, ranges: jax.Array, examples: Examples, batch: int) -> float:
     """Mean loss over all examples, `batch` at a time."""
-    found = [
-        losses(descent, weights, ranges, jax.tree.map(lambda array, rows=rows: array[rows], examples))
-        for rows in batches(len(examples.low), batch)
-    ]
-    return float(np.concatenate([np.asarray(part) for part in found])[: len(examples.low)].mean(dtype=np.float64))
+    count = len(examples.low)
+    rows = np.stack(batches(count, batch))
+    size = steps_at_once(len(rows))
+    found = [_losses_of(descent, weights, ranges, examples, rows[k : k + size]) for k in range(0, len(rows), size)]
+    return float(np.concatenate([np.asarray(part) for part in found])[:count].mean(dtype=np.float64))
+
+
+@partial(jax.jit, static_argnames="descent")
+def _losses_of(descent: Descent, weights: Any, ranges: jax.Array, examples: Examples, rows: jax.Array) -> jax.Array:
+    """(k batch,) losses of examples in k batches, rows (k, batch)."""
+
+    def one(rows: jax.Array) -> jax.Array:
+        return losses(descent, weights, ranges, jax.tree.map(lambda array: array[rows], examples))
+
+    return one(rows[0]) if len(rows) == 1 else jax.lax.map(one, rows).reshape(-1)

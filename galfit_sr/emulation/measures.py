@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..devices import full_precision
 from ..maps import MAP_NAMES, MAP_UNITS, TYPICAL_NOISE
 from ..parameters import bounds
 from .examples import Examples, as_examples
@@ -77,7 +78,8 @@ def residuals(network: Network, weights: Weights, examples: Examples) -> np.ndar
 
 @partial(jax.jit, static_argnames="network")
 def _residuals(network: Network, weights: Weights, some: Examples) -> jax.Array:
-    maps = predict(network, weights.network, weights.ranges, some.low, some.context)
+    with full_precision():
+        maps = predict(network, weights.network, weights.ranges, some.low, some.context)
     return restored(maps, weights.ranges) - some.high
 
 

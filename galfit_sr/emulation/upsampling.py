@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from ..devices import full_precision
+
 
 @lru_cache
 def _bicubic_matrix(size: int, scale: int) -> np.ndarray:
@@ -34,7 +36,9 @@ def bicubic(maps: jax.Array, scale: int) -> jax.Array:
         (b, scale n, scale n, c); pixel (i, j) of the input covers a block of scale x scale of them.
     """
     matrix = jnp.asarray(_bicubic_matrix(maps.shape[1], scale), maps.dtype)
-    return jnp.einsum("yi,xj,bijc->byxc", matrix, matrix, maps, optimize=True)
+    # A network that adds a residual is to add it to these numbers, with however many bits its own layers multiply.
+    with full_precision():
+        return jnp.einsum("yi,xj,bijc->byxc", matrix, matrix, maps, optimize=True)
 
 
 def depth_to_space(features: jax.Array, scale: int) -> jax.Array:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpyro.distributions as dist
 
+from ..devices import full_precision
 from ..emulation.card import Card
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
@@ -107,7 +108,8 @@ def first_answer(
     """Maximum a posteriori and Laplace covariance of a galaxy; arguments as for `fit`."""
     check_seed(seed)
     problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
-    return find_answer(problem, seed, progress)
+    with full_precision():
+        return find_answer(problem, seed, progress)
 
 
 def check_exact(exact: bool, emulator: str | Emulator | None) -> None:
@@ -174,13 +176,15 @@ def fit(
             **more,
         )
 
-    stage = run(problem, "", seed, announce=announce)
-    correction = None
-    if truth is not None:
-        if progress is not None:
-            progress("exact likelihoods", None, "")
-        stage, correction = _corrected(stage, truth, seed, run)
-    return _posterior(stage, sampler, seed, problem.card, correction)
+    # A density and the map that draws from it must be inverse to each other to the last bits.
+    with full_precision():
+        stage = run(problem, "", seed, announce=announce)
+        correction = None
+        if truth is not None:
+            if progress is not None:
+                progress("exact likelihoods", None, "")
+            stage, correction = _corrected(stage, truth, seed, run)
+        return _posterior(stage, sampler, seed, problem.card, correction)
 
 
 def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., Stage]) -> tuple[Stage, Correction]:

@@ -76,6 +76,17 @@ def test_conditioned_is_the_full_model_to_a_small_part_of_the_noise():
     assert np.quantile(rms, 0.9) < 0.5
 
 
+@pytest.mark.parametrize("name", ["full resolution", "conditioned", "fsrcnn"])
+def test_predictors_multiply_with_all_bits(observation, name):
+    """Or else accelerators would give maps with ten of them."""
+    problem = pose(observation, **({"model": FULL} if name == "full resolution" else {"emulator": name}))
+    values = values_of(PRIOR.sample(jax.random.key(0), 1)[0])
+    program = jax.jit(problem.target.predictor).lower(values, problem.arrays.scene)
+    products = [line for line in program.as_text().splitlines() if "dot_general" in line or "convolution(" in line]
+    assert products
+    assert all("precision = [HIGHEST, HIGHEST]" in line or "#stablehlo<precision HIGHEST>" in line for line in products)
+
+
 def test_conditioned_is_exact_at_the_centre_wherever_it_is():
     emulator = find_emulator("conditioned")
     for x0, y0 in ((0.0, 0.0), (1.9, -1.7), (-6.0, 11.0)):
@@ -102,8 +113,8 @@ def test_conditioned_is_exact_at_the_centre_wherever_it_is():
     ("name", "count"),
     [
         ("conditioned", 1000),
-        *((name, 100) for name in ("bicubic", "fsrcnn", "isrcnn", "isrcnn-fast")),
-        ("srcnn", 20),
+        *((name, 100) for name in ("bicubic", "fsrcnn", "isrcnn-fast", "isrcnn-joint")),
+        *((name, 20) for name in ("isrcnn", "srcnn")),
     ],
 )
 def test_finite_over_the_prior_with_finite_gradients_in_single_precision(name, count):

@@ -20,7 +20,7 @@ from galfit_sr.emulation.registry import find_emulator
 from galfit_sr.emulation.scale_free import CONTEXT
 from galfit_sr.maps import MAP_NAMES
 
-NAMES = ("bicubic", "fsrcnn", "isrcnn", "isrcnn_fast", "srcnn")
+NAMES = ("bicubic", "fsrcnn", "isrcnn", "isrcnn_fast", "isrcnn_joint", "srcnn")
 
 
 @pytest.fixture(autouse=True)

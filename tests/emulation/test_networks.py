@@ -14,17 +14,17 @@ from galfit_sr.emulation.network import blank, structure
 from galfit_sr.emulation.scale_free import CONTEXT
 from galfit_sr.emulation.upsampling import PReLU, TransposedConvolution, bicubic, depth_to_space, images, stacked
 
-NAMES = ("bicubic", "fsrcnn", "isrcnn", "isrcnn_fast", "srcnn")
+NAMES = ("bicubic", "fsrcnn", "isrcnn", "isrcnn_fast", "isrcnn_joint", "srcnn")
 PUBLISHED = {name: import_module(f"galfit_sr_emulators.{name}").NETWORK for name in NAMES}
 SMALL = {
     "bicubic": {},
     "fsrcnn": {"features": 6, "shrunk": 4, "mappings": 2},
     "isrcnn": {"features": 6, "shrunk": 4, "mappings": 2},
     "isrcnn_fast": {"features": 6, "shrunk": 4, "mappings": 2},
+    "isrcnn_joint": {"features": 6, "shrunk": 4, "mappings": 2},
     "srcnn": {"features": (6, 4)},
 }
 CASES = [pytest.param(dataclasses.replace(PUBLISHED[name], **few), id=name) for name, few in SMALL.items()]
-CASES.append(pytest.param(dataclasses.replace(PUBLISHED["isrcnn"], channels=4, **SMALL["isrcnn"]), id="isrcnn-4"))
 
 
 @pytest.fixture(autouse=True)

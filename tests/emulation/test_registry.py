@@ -67,7 +67,7 @@ def third_party(tmp_path, monkeypatch):
 
 
 def test_ours_come_through_the_same_door():
-    assert {"bicubic", "conditioned", "fsrcnn", "isrcnn", "isrcnn-fast", "srcnn"} <= set(installed())
+    assert {"bicubic", "conditioned", "fsrcnn", "isrcnn", "isrcnn-fast", "isrcnn-joint", "srcnn"} <= set(installed())
 
 
 def test_an_emulator_of_another_package_fits_a_galaxy(third_party):

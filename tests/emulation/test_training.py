@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_network import SETTINGS, Small, examples, ranges, same, silent, source
 
-from galfit_sr.emulation import epochs
+from galfit_sr.emulation import epochs, learning
 from galfit_sr.emulation.bundle import load_bundle
 from galfit_sr.emulation.examples import drawn, stored
-from galfit_sr.emulation.learning import Descent, begin, losses, mean_loss, noise
+from galfit_sr.emulation.learning import Descent, begin, learn_from, losses, mean_loss, noise
 from galfit_sr.emulation.making import make_store
 from galfit_sr.emulation.manifest import Plan
 from galfit_sr.emulation.network import normalised, predict, restored
@@ -80,6 +80,23 @@ def test_a_resumed_training_gives_the_very_same_weights(whole, tmp_path, monkeyp
     run(tmp_path, resume=True)
     assert same(load_bundle(tmp_path, NETWORK).weights, load_bundle(folder, NETWORK).weights)
     assert curve(tmp_path) == curve(folder)
+
+
+def test_many_steps_in_one_program_are_the_steps_one_by_one(monkeypatch):
+    """As accelerators take them."""
+    some = examples()
+    limits = ranges(some)
+    descent, rows = Descent(NETWORK, "l1", 0.01, 0.9, 0.9), np.arange(6).reshape(3, 2)
+    state, together = learn_from(descent, begin(descent, 0), limits, some, rows, 1.0)
+    other, alone = begin(descent, 0), []
+    for batch in rows:
+        other, loss = learn_from(descent, other, limits, some, batch[None], 1.0)
+        alone.append(float(loss[0]))
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state.weights, other.weights)
+    one_by_one = mean_loss(descent, state.weights, limits, some, 3)
+    monkeypatch.setattr(learning, "steps_at_once", lambda steps: steps)
+    assert mean_loss(descent, state.weights, limits, some, 3) == pytest.approx(one_by_one, rel=1e-6)
 
 
 def test_another_seed_gives_other_weights(whole, tmp_path):

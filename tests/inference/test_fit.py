@@ -162,6 +162,21 @@ def test_second_galaxy_compiles_nothing(sampler):
     assert compiled
 
 
+def test_a_fit_multiplies_with_all_bits(monkeypatch):
+    """Accelerators would take ten of them, and a flow's inverse would no longer be its inverse."""
+    seen: list[str | None] = []
+
+    def sample(*arguments, **options):
+        seen.append(jax.config.jax_default_matmul_precision)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("galfit_sr.inference.fit.sample", sample)
+    with pytest.raises(KeyboardInterrupt):
+        fit(mock(), model=MODEL)
+    assert seen == ["highest"]
+    assert jax.config.jax_default_matmul_precision is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

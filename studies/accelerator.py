@@ -1,0 +1,152 @@
+"""What a GPU makes of likelihoods, gradients and fits, or whatever JAX finds where it runs.
+
+    python studies/accelerator.py rates precision nested nuts nss
+
+`rates`: likelihoods and gradients per second of the bundled galaxy (80x80 pixels), by predictor and batch size, up to
+what fits into memory. `precision`: single against double precision, over draws from the prior. A sampler's name: a fit
+of the bundled galaxy, from the first answer to the posterior. All goes to studies/results/accelerator.json, by device.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import galfit_sr as gs
+from galfit_sr.devices import full_precision
+from galfit_sr.inference.fit import pose
+from galfit_sr.inference.problem import Problem
+from galfit_sr.maps import MAP_NAMES
+from galfit_sr.observations.mock import MOCK_TRUTH
+from galfit_sr.parameters import default_parameters
+from galfit_sr.priors import Prior
+
+RESULTS = Path(__file__).parent / "results" / "accelerator.json"
+ALL_SIZES = "full resolution, pixel"
+SIZES = (1, 16, 256, 4096, 16384)
+FEW_SIZES = (1, 4096)
+FUNCTIONS = {"likelihood": lambda function: function, "gradient": jax.value_and_grad}
+MOST_MEMORY = 0.85
+"""Of the device's memory that a program may take."""
+LEAST_SECONDS = 0.2
+SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss(batch=64)}
+THICK = ("bulge", "thick_disc1", "thick_disc2", "halo")
+
+
+def problems() -> dict[str, Problem]:
+    """What is timed, by name."""
+    galaxy = gs.read(gs.mock_galaxy_path())
+    posed = {f"full resolution, {f}": pose(galaxy, model=gs.GalaxyModel(fidelity=f)) for f in ("point", "pixel")}
+    posed |= {name: pose(galaxy, emulator=name) for name in ("conditioned", "isrcnn")}
+    return posed | {"full resolution, pixel, thick": pose(galaxy, model=gs.GalaxyModel(THICK))}
+
+
+def rates() -> list[dict[str, Any]]:
+    """A row per predictor, function and batch size: seconds to compile, bytes, and evaluations per second."""
+    memory = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
+    posed = problems()
+    tasks = [(n, what, size) for n in posed for what in FUNCTIONS for size in (SIZES if n == ALL_SIZES else FEW_SIZES)]
+
+    def compiled(task: tuple[str, str, int]) -> tuple[Any, float]:
+        name, what, size = task
+        target, arrays = posed[name].target, posed[name].arrays
+        began = time.perf_counter()
+        with full_precision():
+            batched = jax.jit(jax.vmap(FUNCTIONS[what](target.latent_log_likelihood), in_axes=(0, None)))
+            program = batched.lower(jnp.zeros((size, target.ndim)), arrays).compile()
+        return program, time.perf_counter() - began
+
+    with ThreadPoolExecutor() as pool:
+        programs = list(pool.map(compiled, tasks))
+    rows = []
+    for (name, what, size), (program, seconds) in zip(tasks, programs, strict=True):
+        needed = program.memory_analysis().temp_size_in_bytes
+        row = {"predictor": name, "what": what, "batch": size, "compile_s": seconds, "bytes": needed}
+        if needed < MOST_MEMORY * memory:
+            z = 0.3 * jax.random.normal(jax.random.key(0), (size, posed[name].target.ndim))
+            row["per_second"] = size / _median_seconds(program, z, posed[name].arrays)
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def _median_seconds(program: Callable[..., Any], *arguments: Any) -> float:
+    jax.block_until_ready(program(*arguments))
+    times: list[float] = []
+    while len(times) < 5 or sum(times) < LEAST_SECONDS:
+        began = time.perf_counter()
+        jax.block_until_ready(program(*arguments))
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def precision(count: int = 400) -> dict[str, Any]:
+    """Largest differences of the maps: relative (light, dispersion, M/L), and in km/s (velocity)."""
+    theta = np.asarray(Prior(default_parameters()).sample(jax.random.key(21), count))
+    found = {}
+    for fidelity in ("point", "pixel"):
+        single, double = (maps_of(theta, gs.GalaxyModel(fidelity=fidelity), x64) for x64 in (False, True))
+        off = np.abs(single - double)
+        off[:, 0] *= math.log(10)
+        off[:, 2:] /= double[:, 2:]
+        found[fidelity] = dict(zip(MAP_NAMES, off.max(axis=(0, 2, 3)).tolist(), strict=True))
+        found[fidelity]["finite"] = bool(np.isfinite(single).all())
+    print(found, flush=True)
+    return found
+
+
+def maps_of(theta: np.ndarray, model: gs.GalaxyModel, x64: bool) -> np.ndarray:
+    """(m, 4, 80, 80) float64 maps of parameter vectors (m, ndim), as the bundled galaxy is seen."""
+    with jax.enable_x64(x64):
+        scene = pose(gs.read(gs.mock_galaxy_path()), model=model).arrays.scene
+        complete = default_parameters().complete
+        compute = jax.jit(jax.vmap(lambda v, s: jnp.stack(model(complete(v), s).maps), (0, None)))
+        return np.asarray(compute(jnp.asarray(theta, jnp.result_type(float)), scene), np.float64)
+
+
+def fitted(name: str) -> dict[str, Any]:
+    """A fit of the bundled galaxy, nothing compiled before unless JAX's cache holds it."""
+    began = time.monotonic()
+    posterior = gs.fit(gs.read(gs.mock_galaxy_path()), sampler=SAMPLERS[name], seed=1)
+    free = {p: row for p, row in posterior.summary().items() if p in MOCK_TRUTH}
+    row = {
+        "sampler": repr(SAMPLERS[name]),
+        "seconds": time.monotonic() - began,
+        "timings": dict(posterior.timings),
+        "converged": posterior.converged,
+        "likelihoods": posterior.n_likelihood_calls,
+        "log_evidence": posterior.log_evidence,
+        "log_evidence_error": posterior.log_evidence_error,
+        "effective_samples": posterior.effective_sample_size,
+        "diagnostics": {k: v for k, v in posterior.sampler_settings.items() if isinstance(v, int | float | str)},
+        "means": {p: row["mean"] for p, row in free.items()},
+        "deviations": {p: row["std"] for p, row in free.items()},
+    }
+    print(row, flush=True)
+    return row
+
+
+def main(parts: list[str]) -> None:
+    """Runs the parts that are named, and keeps each at once."""
+    device = jax.devices()[0].device_kind
+    for part in parts:
+        result = {"rates": rates, "precision": precision}.get(part, lambda part=part: fitted(part))()
+        found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        found.setdefault(device, {})[part] = result
+        RESULTS.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    gs.start_jax()
+    main(sys.argv[1:] or ["rates", "precision", *SAMPLERS])
