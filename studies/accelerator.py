@@ -1,10 +1,11 @@
 """What a GPU makes of likelihoods, gradients and fits, or whatever JAX finds where it runs.
 
-    python studies/accelerator.py rates precision nested nuts nss
+    python studies/accelerator.py pixel conditioned precision nested nuts nss
 
-`rates`: likelihoods and gradients per second of the bundled galaxy (80x80 pixels), by predictor and batch size, up to
-what fits into memory. `precision`: single against double precision, over draws from the prior. A sampler's name: a fit
-of the bundled galaxy, from the first answer to the posterior. All goes to studies/results/accelerator.json, by device.
+A predictor's name: likelihoods and gradients per second of the bundled galaxy (80x80 pixels) by batch size, up to what
+fits into memory. `precision`: single against double precision, over draws from the prior. A sampler's name: a fit of
+the bundled galaxy, from the first answer to the posterior. Each is kept as soon as it is there, in
+studies/results/accelerator.json, by device.
 """
 
 from __future__ import annotations
@@ -28,39 +29,38 @@ from galfit_sr.devices import full_precision
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.problem import Problem
 from galfit_sr.maps import MAP_NAMES
+from galfit_sr.model.scene import FIDELITIES
 from galfit_sr.observations.mock import MOCK_TRUTH
 from galfit_sr.parameters import default_parameters
 from galfit_sr.priors import Prior
 
 RESULTS = Path(__file__).parent / "results" / "accelerator.json"
-ALL_SIZES = "full resolution, pixel"
-SIZES = (1, 16, 256, 4096, 16384)
-FEW_SIZES = (1, 4096)
+SIZES = (1, 256, 4096, 16384)
 FUNCTIONS = {"likelihood": lambda function: function, "gradient": jax.value_and_grad}
 MOST_MEMORY = 0.85
 """Of the device's memory that a program may take."""
 LEAST_SECONDS = 0.2
 SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss(batch=64)}
-THICK = ("bulge", "thick_disc1", "thick_disc2", "halo")
+PREDICTORS = (*FIDELITIES, "conditioned", "isrcnn-joint")
 
 
-def problems() -> dict[str, Problem]:
-    """What is timed, by name."""
+def posed(name: str) -> Problem:
+    """The bundled galaxy and a predictor: a fidelity of the full resolution, or an emulator."""
     galaxy = gs.read(gs.mock_galaxy_path())
-    posed = {f"full resolution, {f}": pose(galaxy, model=gs.GalaxyModel(fidelity=f)) for f in ("point", "pixel")}
-    posed |= {name: pose(galaxy, emulator=name) for name in ("conditioned", "isrcnn")}
-    return posed | {"full resolution, pixel, thick": pose(galaxy, model=gs.GalaxyModel(THICK))}
+    if name in FIDELITIES:
+        return pose(galaxy, model=gs.GalaxyModel(fidelity=name))
+    return pose(galaxy, emulator=name)
 
 
-def rates() -> list[dict[str, Any]]:
-    """A row per predictor, function and batch size: seconds to compile, bytes, and evaluations per second."""
+def rates(name: str) -> list[dict[str, Any]]:
+    """A row per function and batch size: seconds to compile, bytes, and evaluations per second."""
     memory = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
-    posed = problems()
-    tasks = [(n, what, size) for n in posed for what in FUNCTIONS for size in (SIZES if n == ALL_SIZES else FEW_SIZES)]
+    problem = posed(name)
+    target, arrays = problem.target, problem.arrays
+    tasks = [(what, size) for what in FUNCTIONS for size in SIZES]
 
-    def compiled(task: tuple[str, str, int]) -> tuple[Any, float]:
-        name, what, size = task
-        target, arrays = posed[name].target, posed[name].arrays
+    def compiled(task: tuple[str, int]) -> tuple[Any, float]:
+        what, size = task
         began = time.perf_counter()
         with full_precision():
             batched = jax.jit(jax.vmap(FUNCTIONS[what](target.latent_log_likelihood), in_axes=(0, None)))
@@ -70,14 +70,14 @@ def rates() -> list[dict[str, Any]]:
     with ThreadPoolExecutor() as pool:
         programs = list(pool.map(compiled, tasks))
     rows = []
-    for (name, what, size), (program, seconds) in zip(tasks, programs, strict=True):
+    for (what, size), (program, seconds) in zip(tasks, programs, strict=True):
         needed = program.memory_analysis().temp_size_in_bytes
-        row = {"predictor": name, "what": what, "batch": size, "compile_s": seconds, "bytes": needed}
+        row = {"what": what, "batch": size, "compile_s": seconds, "bytes": needed}
         if needed < MOST_MEMORY * memory:
-            z = 0.3 * jax.random.normal(jax.random.key(0), (size, posed[name].target.ndim))
-            row["per_second"] = size / _median_seconds(program, z, posed[name].arrays)
+            z = 0.3 * jax.random.normal(jax.random.key(0), (size, target.ndim))
+            row["per_second"] = size / _median_seconds(program, z, arrays)
         rows.append(row)
-        print(row, flush=True)
+        print(name, row, flush=True)
     return rows
 
 
@@ -141,7 +141,10 @@ def main(parts: list[str]) -> None:
     """Runs the parts that are named, and keeps each at once."""
     device = jax.devices()[0].device_kind
     for part in parts:
-        result = {"rates": rates, "precision": precision}.get(part, lambda part=part: fitted(part))()
+        if part in SAMPLERS:
+            result: Any = fitted(part)
+        else:
+            result = precision() if part == "precision" else rates(part)
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         found.setdefault(device, {})[part] = result
         RESULTS.write_text(json.dumps(found, indent=1))
@@ -149,4 +152,4 @@ def main(parts: list[str]) -> None:
 
 if __name__ == "__main__":
     gs.start_jax()
-    main(sys.argv[1:] or ["rates", "precision", *SAMPLERS])
+    main(sys.argv[1:] or [*PREDICTORS, "precision", *SAMPLERS])
