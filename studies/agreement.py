@@ -21,7 +21,7 @@ from galfit_sr.priors import Prior
 
 RESULTS = Path(__file__).parent / "results" / "agreement.json"
 SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss()}
-DRAWS = {"first draw": 2, "second draw": 4}
+DRAWS = {"second draw": 4, "third draw": 6, "first draw": 2}
 
 
 def galaxy(name: str) -> gs.Observation:
@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     """Runs the study."""
     folder.mkdir(parents=True, exist_ok=True)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in (*DRAWS, "bundled"):
+    for name in ("bundled", *DRAWS):
         observation = galaxy(name)
         posteriors = {sampler: fitted(observation, sampler, folder) for sampler in SAMPLERS}
         summary = gs.compare(*posteriors.values(), labels=list(posteriors)).summary()

@@ -39,29 +39,35 @@ OVERSAMPLE = 25
 
 _ERRORS = Maps(0.02, 5.0, 5.0, 0.2)
 _EDGE_ON = 1.48
+_WITH_THICK_DISCS = ("bulge", THICK + "disc1", THICK + "disc2", "halo")
 _LEAST_SECONDS, _LEAST_RUNS, _MOST_RUNS = 0.5, 5, 500
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One kind of map: canvas, fidelity, and whether there is a point spread function, and thick discs (edge-on)."""
+    """One kind of map: canvas, fidelity, whether there is a point spread function, and what the galaxy consists of."""
 
     name: str
     canvas: Canvas
     fidelity: Literal["point", "pixel"]
     psf: bool
-    thick: bool = False
+    components: tuple[str, ...] = COMPONENT_NAMES
 
     @property
     def model(self) -> GalaxyModel:
         """What makes the maps."""
-        components = ("bulge", THICK + "disc1", THICK + "disc2", "halo") if self.thick else COMPONENT_NAMES
-        return GalaxyModel(components, self.canvas, self.fidelity)
+        return GalaxyModel(self.components, self.canvas, self.fidelity)
+
+    @property
+    def thick(self) -> bool:
+        """Whether there are thick discs, which the plain implementation lacks."""
+        return any(name.startswith(THICK) for name in self.components)
 
     @property
     def truth(self) -> dict[str, float]:
-        """The galaxy; with thick discs nearly edge-on."""
-        return {**MOCK_TRUTH, **MOCK_THICKNESS, "inclination": _EDGE_ON} if self.thick else dict(MOCK_TRUTH)
+        """The galaxy's parameters; with thick discs it is nearly edge-on."""
+        values = {**MOCK_TRUTH, **MOCK_THICKNESS, **({"inclination": _EDGE_ON} if self.thick else {})}
+        return {name: values[name] for name in default_parameters(self.components).names}
 
     @property
     def psfs(self) -> tuple[GaussianPSF | None, GaussianPSF | None]:
@@ -73,8 +79,8 @@ SETTINGS = (
     Setting("80x80 point", FULL_RESOLUTION, "point", True),
     Setting("80x80 pixel", FULL_RESOLUTION, "pixel", True),
     Setting("20x20 point, no PSF", LOW_RESOLUTION, "point", False),
-    Setting("80x80 pixel, thick", FULL_RESOLUTION, "pixel", True, True),
-    Setting("20x20 point, no PSF, thick", LOW_RESOLUTION, "point", False, True),
+    Setting("80x80 pixel, thick", FULL_RESOLUTION, "pixel", True, _WITH_THICK_DISCS),
+    Setting("20x20 point, no PSF, thick", LOW_RESOLUTION, "point", False, _WITH_THICK_DISCS),
 )
 
 
@@ -177,7 +183,7 @@ def _plain(setting: Setting) -> tuple[float | None, Maps]:
 
     def maps() -> Maps:
         return plain_maps(
-            MOCK_TRUTH, setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity, oversample=OVERSAMPLE
+            setting.truth, setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity, oversample=OVERSAMPLE
         )
 
     return _median_ms(maps), maps()

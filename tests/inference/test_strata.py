@@ -134,7 +134,7 @@ def test_starts_that_overlap_share_what_lies_between_them():
 
 def test_nested_slice_sampling_has_them_too():
     known = analytic.two_modes(6)
-    parts = run(unlike(known.problem, known.modes), 1, Nss(nlive=200, slices=18, draws=4))
+    parts = run(unlike(known.problem, known.modes), 1, Nss(nlive=100, slices=12, draws=4))
     found = joined(parts)
     assert abs(found.log_evidence - known.log_evidence) < 4 * found.log_evidence_error
     assert abs(below_zero(found) - 0.25) < 4 * 0.75 * 0.25 * np.hypot(*(part.log_evidence_error for part in parts))
