@@ -1,45 +1,39 @@
 """What a GPU makes of likelihoods, gradients and fits, or whatever JAX finds where it runs.
 
-    python studies/accelerator.py pixel conditioned precision nested nuts nss
+    python studies/accelerator.py pixel conditioned nested nuts nss
 
 A predictor's name: likelihoods and gradients per second of the bundled galaxy (80x80 pixels) by batch size, up to what
-fits into memory. `precision`: single against double precision, over draws from the prior. A sampler's name: a fit of
-the bundled galaxy, from the first answer to the posterior. Each is kept as soon as it is there, in
-studies/results/accelerator.json, by device.
+fits into memory. A sampler's name: a fit of the bundled galaxy, from the first answer to the posterior. Each is kept as
+soon as it is there, in studies/results/accelerator.json, by device. (Single against double precision:
+studies/accuracy.py, on whatever device.)
 """
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import galfit_sr as gs
+from galfit_sr.analysis.benchmark import median_ms
 from galfit_sr.devices import full_precision
 from galfit_sr.inference.fit import pose
 from galfit_sr.inference.problem import Problem
-from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.scene import FIDELITIES
 from galfit_sr.observations.mock import MOCK_TRUTH
-from galfit_sr.parameters import default_parameters
-from galfit_sr.priors import Prior
 
 RESULTS = Path(__file__).parent / "results" / "accelerator.json"
 SIZES = (1, 256, 4096, 16384)
 FUNCTIONS = {"likelihood": lambda function: function, "gradient": jax.value_and_grad}
 MOST_MEMORY = 0.85
 """Of the device's memory that a program may take."""
-LEAST_SECONDS = 0.2
 SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss(batch=64)}
 PREDICTORS = (*FIDELITIES, "conditioned", "isrcnn-joint")
 
@@ -75,44 +69,11 @@ def rates(name: str) -> list[dict[str, Any]]:
         row = {"what": what, "batch": size, "compile_s": seconds, "bytes": needed}
         if needed < MOST_MEMORY * memory:
             z = 0.3 * jax.random.normal(jax.random.key(0), (size, target.ndim))
-            row["per_second"] = size / _median_seconds(program, z, arrays)
+            jax.block_until_ready(program(z, arrays))
+            row["per_second"] = 1e3 * size / median_ms(lambda run=program, z=z: jax.block_until_ready(run(z, arrays)))
         rows.append(row)
         print(name, row, flush=True)
     return rows
-
-
-def _median_seconds(program: Callable[..., Any], *arguments: Any) -> float:
-    jax.block_until_ready(program(*arguments))
-    times: list[float] = []
-    while len(times) < 5 or sum(times) < LEAST_SECONDS:
-        began = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def precision(count: int = 400) -> dict[str, Any]:
-    """Largest differences of the maps: relative (light, dispersion, M/L), and in km/s (velocity)."""
-    theta = np.asarray(Prior(default_parameters()).sample(jax.random.key(21), count))
-    found = {}
-    for fidelity in ("point", "pixel"):
-        single, double = (maps_of(theta, gs.GalaxyModel(fidelity=fidelity), x64) for x64 in (False, True))
-        off = np.abs(single - double)
-        off[:, 0] *= math.log(10)
-        off[:, 2:] /= double[:, 2:]
-        found[fidelity] = dict(zip(MAP_NAMES, off.max(axis=(0, 2, 3)).tolist(), strict=True))
-        found[fidelity]["finite"] = bool(np.isfinite(single).all())
-    print(found, flush=True)
-    return found
-
-
-def maps_of(theta: np.ndarray, model: gs.GalaxyModel, x64: bool) -> np.ndarray:
-    """(m, 4, 80, 80) float64 maps of parameter vectors (m, ndim), as the bundled galaxy is seen."""
-    with jax.enable_x64(x64):
-        scene = pose(gs.read(gs.mock_galaxy_path()), model=model).arrays.scene
-        complete = default_parameters().complete
-        compute = jax.jit(jax.vmap(lambda v, s: jnp.stack(model(complete(v), s).maps), (0, None)))
-        return np.asarray(compute(jnp.asarray(theta, jnp.result_type(float)), scene), np.float64)
 
 
 def fitted(name: str) -> dict[str, Any]:
@@ -144,7 +105,7 @@ def main(parts: list[str]) -> None:
         if part in SAMPLERS:
             result: Any = fitted(part)
         else:
-            result = precision() if part == "precision" else rates(part)
+            result = rates(part)
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         found.setdefault(device, {})[part] = result
         RESULTS.write_text(json.dumps(found, indent=1))
@@ -152,4 +113,4 @@ def main(parts: list[str]) -> None:
 
 if __name__ == "__main__":
     gs.start_jax()
-    main(sys.argv[1:] or [*PREDICTORS, "precision", *SAMPLERS])
+    main(sys.argv[1:] or [*PREDICTORS, *SAMPLERS])

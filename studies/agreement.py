@@ -2,8 +2,9 @@
 
     python studies/agreement.py
 
-The bundled galaxy has 80x80 pixels, the other two, draws from the prior, 20x20. Nested sampling is the reference.
-Posteriors are kept next to the results and not made again; the comparison goes to studies/results/agreement.json.
+The bundled galaxy and the inclined one of the study of emulators have 80x80 pixels, the third, a draw from the prior,
+20x20. Nested sampling is the reference. Posteriors are kept in a folder and not made again; the comparison goes to
+studies/results/agreement.json.
 Processor time is reported as well as seconds: it does not depend on what else runs.
 """
 
@@ -17,25 +18,29 @@ from pathlib import Path
 import jax
 
 import galfit_sr as gs
+from galfit_sr.analysis.study import mock
 from galfit_sr.priors import Prior
 
 RESULTS = Path(__file__).parent / "results" / "agreement.json"
 SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss()}
-DRAWS = {"second draw": 4, "third draw": 6, "first draw": 2}
+DRAW = 4
+GALAXIES = ("bundled", "inclined", "draw")
 
 
 def galaxy(name: str) -> gs.Observation:
     """One of the three, the same every time."""
     if name == "bundled":
         return gs.read(gs.mock_galaxy_path())
+    if name == "inclined":
+        return mock(name)
     prior = Prior(gs.default_parameters())
-    drawn = prior.sample(jax.random.key(DRAWS[name]), 1)[0]
-    values = {key: float(value) for key, value in prior.parameters.complete(drawn).items()}
-    return gs.make_mock(values, model=gs.GalaxyModel(canvas=gs.Canvas(20, 2.0)), seed=DRAWS[name], name=name)
+    values = prior.parameters.complete(prior.sample(jax.random.key(DRAW), 1)[0])
+    model = gs.GalaxyModel(canvas=gs.Canvas(20, 2.0))
+    return gs.make_mock({key: float(value) for key, value in values.items()}, model=model, seed=DRAW, name=name)
 
 
 def fitted(observation: gs.Observation, sampler: str, folder: Path) -> gs.Posterior:
-    """The posterior, and with it in `sampler_settings` the processor time that it took."""
+    """The posterior; how long it took lies beside it."""
     file = folder / f"{observation.name} {sampler}.nc"
     if not file.exists():
         began = time.process_time()
@@ -50,7 +55,7 @@ def main(folder: Path) -> None:
     """Runs the study."""
     folder.mkdir(parents=True, exist_ok=True)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in ("bundled", *DRAWS):
+    for name in GALAXIES:
         observation = galaxy(name)
         posteriors = {sampler: fitted(observation, sampler, folder) for sampler in SAMPLERS}
         summary = gs.compare(*posteriors.values(), labels=list(posteriors)).summary()

@@ -158,7 +158,7 @@ def time_compiled(function: Callable, theta: jax.Array, rest: Scene | Arrays) ->
     batched = jax.jit(jax.vmap(function, in_axes=(0, None)))
     thetas = jnp.tile(theta, (BATCH, 1))
     jax.block_until_ready(batched(thetas, rest))
-    batched_ms = _median_ms(lambda: jax.block_until_ready(batched(thetas, rest))) / BATCH
+    batched_ms = median_ms(lambda: jax.block_until_ready(batched(thetas, rest))) / BATCH
     return {**alone, "batched_ms": batched_ms}
 
 
@@ -170,7 +170,7 @@ def time_single(function: Callable, theta: jax.Array, rest: Scene | Arrays) -> d
     compile_seconds = time.perf_counter() - began
     return {
         "compile_s": compile_seconds,
-        "single_ms": _median_ms(lambda: jax.block_until_ready(single(theta, rest))),
+        "single_ms": median_ms(lambda: jax.block_until_ready(single(theta, rest))),
     }
 
 
@@ -186,11 +186,11 @@ def _plain(setting: Setting) -> tuple[float | None, Maps]:
             setting.truth, setting.canvas, REDSHIFT, *setting.psfs, fidelity=setting.fidelity, oversample=OVERSAMPLE
         )
 
-    return _median_ms(maps), maps()
+    return median_ms(maps), maps()
 
 
-def _median_ms(run: Callable[[], Any]) -> float:
-    """Median of the run's wall times: of at least 5 runs and half a second."""
+def median_ms(run: Callable[[], Any]) -> float:
+    """Milliseconds, the median of a function's wall times: of at least 5 runs and half a second."""
     times: list[float] = []
     while len(times) < _LEAST_RUNS or (sum(times) < _LEAST_SECONDS and len(times) < _MOST_RUNS):
         began = time.perf_counter()

@@ -139,13 +139,13 @@ def test_a_model_that_does_not_describe_the_data_is_told_before_sampling():
 def test_second_galaxy_compiles_nothing(sampler):
     """Another truth, redshift, PSF and mask: what a survey pays per galaxy is sampling alone."""
     components = ("disc1", "halo")
-    model = GalaxyModel(components, Canvas(12, 3.0), "point")
+    model = GalaxyModel(components, Canvas(8, 5.0), "point")
     first, other = (make_mock(MOCK_TRUTH | {"inclination": i}, model=model, fibres=0, seed=1) for i in (0.7, 0.5))
     second = dataclasses.replace(
         other,
         redshift=0.05,
         psf_kinematics=GaussianPSF(2.2),
-        good=first.good._replace(velocity=first.good.velocity & (np.arange(12) > 2)[:, None]),
+        good=first.good._replace(velocity=first.good.velocity & (np.arange(8) > 2)[:, None]),
     )
     fit(first, model=model, parameters=default_parameters(components), sampler=sampler)
     compiled: list[str] = []
