@@ -5,7 +5,7 @@
 The bundled galaxy and the inclined one of the study of emulators have 80x80 pixels, the third, a draw from the prior,
 20x20. Nested sampling is the reference. Posteriors are kept in a folder and not made again; the comparison goes to
 studies/results/agreement.json.
-Processor time is reported as well as seconds: it does not depend on what else runs.
+Processor time is reported as well as seconds: it depends less on what else runs.
 """
 
 from __future__ import annotations

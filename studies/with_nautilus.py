@@ -38,12 +38,11 @@ def dynesty(stratum: Stratum) -> dict[str, float]:
     """A run of the default sampler."""
     began, used = time.monotonic(), time.process_time()
     run = run_nested(*stratum, gs.Nested(), SEED)
-    weights = np.exp(run.log_weights)
     return {
         "log_evidence": run.log_evidence,
         "error": run.log_evidence_error,
         "likelihoods": run.calls,
-        "effective": float(np.sum(weights) ** 2 / np.sum(weights**2)),
+        "effective": run.effective_sample_size,
         "seconds": time.monotonic() - began,
         "processor_seconds": time.process_time() - used,
     }
@@ -84,14 +83,13 @@ def importance(stratum: Stratum, seed: int, draws: int = 40 * CHUNK) -> dict[str
     problem = stratum.problem
     proposal = make_proposal(problem.target.ndim, stratum.mixture, problem.arrays.shift.dtype)
     z = from_cube(proposal, np.random.default_rng(seed).random((draws, problem.target.ndim + 1)))
-    logs = log_likelihoods(problem, z) - log_ratio(proposal, z) + problem.offset
-    weights = np.exp(logs - logs.max())
+    found = weigh(log_likelihoods(problem, z) - log_ratio(proposal, z) + problem.offset)
     return {
-        "log_evidence": float(logs.max() + np.log(weights.mean())),
-        "error": float(weights.std() / weights.mean() / np.sqrt(draws)),
+        "log_evidence": found.log_mean,
+        "error": found.log_mean_error,
         "likelihoods": draws,
-        "effective": float(weights.sum() ** 2 / np.sum(weights**2)),
-        "khat": weigh(logs).khat,
+        "effective": found.effective,
+        "khat": found.khat,
         "seconds": time.monotonic() - began,
         "processor_seconds": time.process_time() - used,
     }

@@ -21,10 +21,14 @@ def stages():
 @pytest.fixture(scope="module")
 def result(stages):
     # One disc, since every program is compiled for real.
-    how = Canvas(8, 0.5), "point"
-    settings = Setting("tiny", *how, True, ("disc1", "halo")), Setting("tiny, no PSF", *how, False, ("disc1", "halo"))
+    disc = ("disc1", "halo")
+    settings = (
+        Setting("tiny pixel", Canvas(8, 0.5), "pixel", True, disc),
+        Setting("tiny", Canvas(8, 0.5), "point", False, disc),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_LEAST_SECONDS", 0.0)
+        patch.setattr(module, "OVERSAMPLE", 3)
         return benchmark(settings, lambda *stage: stages.append(stage))
 
 
@@ -33,7 +37,7 @@ def test_every_combination_is_timed(result):
     expected = [
         (setting, what, precision)
         for precision in ("float32", "float64")
-        for setting, kinds in (("tiny", ("maps", "likelihood", "gradient")), ("tiny, no PSF", ("maps",)))
+        for setting, kinds in (("tiny pixel", ("maps", "likelihood", "gradient")), ("tiny", ("maps",)))
         for what in kinds
     ]
     assert found == expected
@@ -78,5 +82,6 @@ def test_thick_discs_have_no_yardstick():
     setting = Setting("thick", Canvas(8, 0.5), "point", False, ("thick_disc1", "halo"))
     milliseconds, maps = module._plain(setting)
     assert milliseconds is None
+    assert setting.model.components == ("thick_disc1", "halo")
     assert setting.truth["inclination"] > 1.4
     assert maps.velocity.shape == (8, 8)

@@ -78,10 +78,10 @@ def assert_all_finite(model, vectors, origin_shift=0.0):
 
 
 @precisions()
-def test_prior_draws_are_finite(dtype):
-    """For pixels, ten thousand follow."""
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_prior_draws_are_finite(fidelity, dtype):
     with computing_in(dtype):
-        assert_all_finite(GalaxyModel(canvas=FULL, fidelity="point"), prior_draws(5, 500)[0].astype(dtype))
+        assert_all_finite(GalaxyModel(canvas=FULL, fidelity=fidelity), prior_draws(5, 500)[0].astype(dtype))
 
 
 @pytest.mark.slow
