@@ -63,7 +63,8 @@ def dispatch(client: Any, tasks: Sequence[Task], function: Callable[[Task], Outc
         if not held:
             time.sleep(TICK)  # until the first worker comes
         else:
-            with contextlib.suppress(TimeoutError):
+            # `wait` asks the current client, which need not be this one, and waits in the event loop of that one.
+            with client.as_current(), contextlib.suppress(TimeoutError):
                 ended = tuple(wait(list(held), timeout=TICK, return_when="FIRST_COMPLETED").done)
         found = []
         for future in ended:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -86,6 +88,21 @@ def test_workers_of_a_scheduler_that_runs_already(client, tmp_path):
         found = ended(dispatch(other, stubs.tasks(tmp_path, "one", "two", "three"), stubs.act))
     assert len(found) == 3
     client.wait_for_workers(2, timeout=60)  # they are not ours to end
+
+
+def test_a_scheduler_that_runs_already_is_enough(client, tmp_path):
+    """From a process without any other client, as the command is; Dask's functions ask for the current one."""
+    script = (
+        "import sys; from pathlib import Path; import stubs; from galfit_sr.surveys.cluster import Address, client_of\n"
+        "from galfit_sr.surveys.dispatch import dispatch\n"
+        "with client_of(Address(sys.argv[1])) as client:\n"
+        "    news = list(dispatch(client, stubs.tasks(Path(sys.argv[2]), 'one', 'two'), stubs.act))\n"
+        "print(*sorted(outcome.name for each in news for outcome in each.ended if outcome.done))\n"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", script, client.scheduler.address, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert done.stdout == "one two\n", done.stderr
 
 
 def test_workers_that_cannot_do_it_are_refused(monkeypatch):
