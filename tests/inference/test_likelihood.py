@@ -38,7 +38,8 @@ from galfit_sr.priors import Prior
 from galfit_sr.psf import GaussianPSF
 
 SIZE = 8
-MODEL = GalaxyModel(canvas=Canvas(24, 0.5), fidelity="point")
+# Of few components, since what is tested here does not depend on them and every program is compiled.
+MODEL = GalaxyModel(("disc1", "halo"), Canvas(24, 0.5), "point")
 GAUSSIAN = LikelihoodSettings()
 STUDENT = LikelihoodSettings("student-t", 3.0)
 JITTER_NAME = JITTER.name
@@ -360,7 +361,7 @@ def mock(seed: int = 1, parameters: Parameters | None = None, **changes) -> Obse
 
 
 def problem_for(observation: Observation, settings: LikelihoodSettings = GAUSSIAN, **replaced) -> Problem:
-    parameters = default_parameters()
+    parameters = default_parameters(MODEL.components)
     for name, change in replaced.items():
         parameters = parameters.replace(name, **change)
     return make_problem(observation, Prior(parameters), MODEL, settings)
@@ -482,7 +483,8 @@ def test_position_angle_is_cut_opposite(galaxy, truth):
 
 def test_residuals_of_a_target_are_its_log_posterior(galaxy):
     """Free jitter and Student's errors included."""
-    parameters = Parameters((*default_parameters().items, JITTER), default_parameters().orders)
+    defaults = default_parameters(MODEL.components)
+    parameters = Parameters((*defaults.items, JITTER), defaults.orders)
     for settings in (GAUSSIAN, STUDENT):
         problem = make_problem(galaxy.observation, Prior(parameters), MODEL, settings)
         z = 0.5 * np.random.default_rng(19).standard_normal((4, parameters.ndim))

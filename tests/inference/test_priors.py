@@ -121,6 +121,11 @@ def draw(prior: Prior, n: int, seed: int) -> np.ndarray:
     return np.asarray(jax.jit(prior.sample, static_argnums=1)(jax.random.key(seed), n))
 
 
+@functools.cache
+def drawn(name: str) -> np.ndarray:
+    return draw(Prior(JOINT[name]()), 10_000, 8)
+
+
 def by_name(parameters: Parameters, draws: np.ndarray) -> dict[str, np.ndarray]:
     fixed = {p.name: np.full(len(draws), p.value) for p in parameters if p.value is not None}
     return {**fixed, **dict(zip(parameters.names, draws.T, strict=True))}
@@ -173,7 +178,7 @@ def test_gradients_are_finite_in_the_whole_cube(name, dtype):
 @named
 def test_samples_are_in_order_and_inside(name):
     prior = Prior(JOINT[name]())
-    draws = draw(prior, 4000, 3)
+    draws = drawn(name)
     assert np.all(np.isfinite(jax.jit(prior.log_density)(draws)))
     assert np.all(in_order(JOINT[name](), draws))
 
@@ -194,7 +199,7 @@ def test_draws_are_those_of_rejection(name):
     """The definition of an order: independent draws, kept if they are in order."""
     parameters = JOINT[name]()
     prior = Prior(parameters)
-    ours = draw(prior, 10_000, 8)
+    ours = drawn(name)
     u = np.random.default_rng(9).random((60_000, prior.ndim))
     theirs = np.stack([np.asarray(p.icdf(u[:, i])) for i, p in enumerate(parameters.priors)], axis=1)
     theirs = theirs[in_order(parameters, theirs)]
@@ -378,7 +383,7 @@ def test_another_process_shows_the_same_content():
             text=True,
             check=True,
         ).stdout
-        for seed in range(1, 4)
+        for seed in (1, 2)
     }
     assert len(shown) == 1
     assert "TruncatedDistribution" in shown.pop()

@@ -26,6 +26,7 @@ PARAMETERS = default_parameters(COMPONENTS)
 NAMES = PARAMETERS.names
 VALUES = TYPICAL | {"thickness_disc1": 0.3, "thickness_disc2": 0.15}
 SMALL = Canvas(24, 0.5)
+DRAWS = 120
 DENSITY = critical_density(REDSHIFT)
 MASS = 2.5e10
 
@@ -128,10 +129,28 @@ def compiled(components, fidelity="point", canvas=SMALL):
     return jax.jit(GalaxyModel(components, canvas, fidelity))
 
 
+def scene_for(fidelity, redshift=REDSHIFT):
+    return make_scene(SMALL, redshift, PHOTOMETRIC, KINEMATIC, fidelity=fidelity)
+
+
 def maps(values, components=COMPONENTS, fidelity="point"):
-    psfs = (PHOTOMETRIC, KINEMATIC)
-    scene = make_scene(SMALL, REDSHIFT, *psfs, fidelity=fidelity)
-    return as_float64(compiled(components, fidelity)(values, scene).maps)
+    return as_float64(compiled(components, fidelity)(values, scene_for(fidelity)).maps)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def looked(fidelity, vectors, scene, weights):
+    """Of each vector of the free parameters: whether the maps are finite, and the gradient of their weighted sum."""
+    model = GalaxyModel(COMPONENTS, SMALL, fidelity)
+
+    def one(vector):
+        seen, pullback = jax.vjp(lambda v: jnp.stack(model({n: v[i] for i, n in enumerate(NAMES)}, scene).maps), vector)
+        return jnp.isfinite(seen).all(), pullback(weights)[0]
+
+    return jax.lax.map(one, vectors)
+
+
+def random_weights(seed):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(4, SMALL.size, SMALL.size)), jnp.result_type(float))
 
 
 @pytest.mark.parametrize("degrees", [10, 35, 59])
@@ -169,27 +188,14 @@ def test_mass_is_conserved(degrees):
 @pytest.mark.parametrize(("dtype", "fidelity"), [("float32", "pixel"), ("float64", "point")])
 def test_prior_draws_are_finite(dtype, fidelity):
     """Maps, and every pixel's gradient, over the prior and exactly edge-on with the centre on a pixel's."""
-    draws = np.array(Prior(PARAMETERS).sample(jax.random.key(5), 120), dtype)
+    draws = np.array(Prior(PARAMETERS).sample(jax.random.key(5), DRAWS), dtype)
     draws[:20, NAMES.index("inclination")] = math.pi / 2
     draws[10:30, :3] = 0.0
     with jax.enable_x64(dtype == "float64"):
-        scene = make_scene(SMALL, REDSHIFT, PHOTOMETRIC, KINEMATIC, fidelity=fidelity)
+        scene = scene_for(fidelity)
         scene = scene._replace(origin=scene.origin + 0.5)
-        model = GalaxyModel(COMPONENTS, SMALL, fidelity)
-        shape = (4, SMALL.size, SMALL.size)
-        weights = jnp.asarray(np.random.default_rng(6).normal(size=shape), dtype)
-
-        @jax.jit
-        def finite(vectors):
-            def one(vector):
-                seen, pullback = jax.vjp(
-                    lambda v: jnp.stack(model({n: v[i] for i, n in enumerate(NAMES)}, scene).maps), vector
-                )
-                return jnp.isfinite(seen).all() & jnp.isfinite(pullback(weights)[0]).all()
-
-            return jax.lax.map(one, vectors)
-
-        good = np.asarray(finite(jnp.asarray(draws)))
+        finite, gradients = map(np.asarray, looked(fidelity, jnp.asarray(draws), scene, random_weights(6)))
+    good = finite & np.isfinite(gradients).all(axis=1)
     assert good.all(), dict(zip(NAMES, draws[~good][0].tolist(), strict=True))
 
 
@@ -200,9 +206,7 @@ def test_float32_agrees_with_float64():
 
     def all_maps(dtype):
         with jax.enable_x64(dtype == "float64"):
-            scene = make_scene(SMALL, REDSHIFT, PHOTOMETRIC, KINEMATIC)
-            run = jax.jit(GalaxyModel(COMPONENTS, SMALL, "point"))
-            return [as_float64(run({k: jnp.asarray(v, dtype) for k, v in g.items()}, scene).maps) for g in galaxies]
+            return [maps({k: jnp.asarray(v, dtype) for k, v in g.items()}) for g in galaxies]
 
     for low, high in zip(all_maps("float32"), all_maps("float64"), strict=True):
         np.testing.assert_allclose(low[0], high[0], rtol=0, atol=4e-5)
@@ -213,16 +217,13 @@ def test_float32_agrees_with_float64():
 @pytest.mark.slow
 def test_gradients_are_finite_differences():
     """Central differences of fourth order at 84 degrees; nodes move with parameters, and so do these differences."""
-    scene = make_scene(SMALL, REDSHIFT, PHOTOMETRIC, KINEMATIC)
-    weights = jnp.asarray(np.random.default_rng(9).normal(size=(4, SMALL.size, SMALL.size)))
-    model = GalaxyModel(COMPONENTS, SMALL, "point")
+    weights = random_weights(9)
 
-    @jax.jit
     def total(vector):
-        return jnp.sum(weights * jnp.stack(model({n: vector[i] for i, n in enumerate(NAMES)}, scene).maps))
+        return jnp.sum(weights * jnp.stack(maps(dict(zip(NAMES, vector, strict=True)))))
 
     vector = jnp.asarray([(VALUES | {"inclination": math.radians(84)})[n] for n in NAMES])
-    gradient = jax.jit(jax.grad(total))(vector)
+    gradient = looked("point", jnp.tile(vector, (DRAWS, 1)), scene_for("point"), weights)[1][0]
     scale = float(jnp.abs(gradient).max())
     for i, name in enumerate(NAMES):
         step = jnp.zeros_like(vector).at[i].set(1e-4)
@@ -231,7 +232,8 @@ def test_gradients_are_finite_differences():
 
 
 def test_another_galaxy_compiles_nothing():
-    run = jax.jit(lambda values, scene: GalaxyModel(COMPONENTS, SMALL, "pixel")(values, scene).maps)
-    run(VALUES, make_scene(SMALL, REDSHIFT, PHOTOMETRIC, KINEMATIC, fidelity="pixel"))
-    run(VALUES | {"thickness_disc1": 0.1}, make_scene(SMALL, 0.05, PHOTOMETRIC, KINEMATIC, fidelity="pixel"))
-    assert run._cache_size() == 1
+    run = compiled(COMPONENTS, "pixel")
+    run(VALUES, scene_for("pixel"))
+    programs = run._cache_size()
+    run(VALUES | {"thickness_disc1": 0.1}, scene_for("pixel", 0.05))
+    assert run._cache_size() == programs
