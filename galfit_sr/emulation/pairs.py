@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..maps import MAP_NAMES, Maps
 from ..model.galaxy import GalaxyModel
 from ..model.scene import Scene, critical_density, kpc_per_arcsec
-from ..parameters import COMPONENT_NAMES, THICK, default_parameters
+from ..parameters import default_parameters
 from ..priors import Prior
 from .recipe import Recipe
 
@@ -65,17 +65,7 @@ class _Galaxy(NamedTuple):
 
 @cache
 def training_prior(components: tuple[str, ...]) -> Prior:
-    """Prior of the parameters that emulators of a model are trained for: the default ones.
-
-    Raises:
-        InputError: the model lacks a component.
-    """
-    missing = set(COMPONENT_NAMES) - {name.removeprefix(THICK) for name in components}
-    if missing:
-        raise InputError(
-            f"a model of {', '.join(components)} lacks {', '.join(sorted(missing))}; emulators are made for galaxies of"
-            f" {', '.join(COMPONENT_NAMES)}, the discs razor-thin or thick"
-        )
+    """Prior of the parameters that emulators of a model are trained for: the default ones."""
     return Prior(default_parameters(components))
 
 

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
-from ..parameters import COMPONENT_NAMES
+from ..parameters import COMPONENT_NAMES, THICK
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..psf_table import psf_table, read_psf
 from ..seeds import check_seed
@@ -29,7 +29,7 @@ class Recipe:
         fidelity: of the high resolution (see `GalaxyModel`); the low one is the model at its pixels' centres.
         psf_photometry, psf_kinematics: of the high resolution; the low one has none.
         low, high: the canvases; the high one has a whole number of pixels for each of the low one.
-        components: of the galaxies, at both resolutions.
+        components: of the galaxies, at both resolutions: a bulge, two discs, razor-thin or thick, and a halo.
     """
 
     draws: Literal["prior", "latin-hypercube"] = "latin-hypercube"
@@ -45,6 +45,12 @@ class Recipe:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         GalaxyModel(self.components)
+        missing = set(COMPONENT_NAMES) - {name.removeprefix(THICK) for name in self.components}
+        if missing:
+            raise InputError(
+                f"a model of {', '.join(self.components)} lacks {', '.join(sorted(missing))}; emulators are made for"
+                f" galaxies of {', '.join(COMPONENT_NAMES)}, the discs razor-thin or thick"
+            )
         first, last = self.redshift
         if not 0 < first <= last < math.inf:
             raise InputError(f"redshifts reach from {first} to {last}; positive ones, the lowest first, are needed")

@@ -107,6 +107,6 @@ def test_an_emulator_of_razor_thin_discs_refuses_thick_ones():
         pose(galaxy, emulator="bicubic", parameters=default_parameters(COMPONENTS))
 
 
-def test_a_model_without_one_of_the_components_has_no_pairs():
+def test_a_recipe_without_one_of_the_components_is_refused():
     with pytest.raises(InputError, match="a model of disc1, halo lacks bulge, disc2"):
-        training_prior(("disc1", "halo"))
+        Recipe(components=("disc1", "halo"))

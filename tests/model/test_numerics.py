@@ -53,7 +53,7 @@ def typical_and_hard():
 
 @functools.partial(jax.jit, static_argnums=0)
 def looked(model, vectors, scene, weights):
-    """Of each row of (BATCH, ndim): (BATCH, 4) whether the maps are finite; (BATCH, ndim) the weighted sum's gradient."""
+    """Of each of (BATCH, ndim) vectors: whether the maps are finite, (BATCH, 4), and their weighted sum's gradient."""
 
     def one(vector):
         maps, pullback = jax.vjp(lambda v: stacked_maps(model, v, scene), vector)
@@ -191,8 +191,8 @@ class TestSymmetry:
 
     @staticmethod
     def maps(fidelity="pixel", **changes):
-        vector = vector_of(TYPICAL | {"x0": 0.0, "y0": 0.0} | changes)
-        return as_float64(stacked_maps(GalaxyModel(canvas=SMALL, fidelity=fidelity), vector, scene_for(SMALL, fidelity)))
+        model, scene = GalaxyModel(canvas=SMALL, fidelity=fidelity), scene_for(SMALL, fidelity)
+        return as_float64(stacked_maps(model, vector_of(TYPICAL | {"x0": 0.0, "y0": 0.0} | changes), scene))
 
     @staticmethod
     def assert_same(maps, expected):

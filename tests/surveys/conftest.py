@@ -11,15 +11,22 @@ from galfit_sr.choices import Choice
 from galfit_sr.config import FitConfig, ModelConfig
 from galfit_sr.observations.mock import MOCK_TRUTH
 
-FREE = ("position_angle", "inclination", "ml_disc2")
-MODEL = gs.GalaxyModel(canvas=gs.Canvas(8, 5.0), fidelity="point")
+COMPONENTS = ("bulge", "disc1", "halo")
+FREE = ("position_angle", "inclination", "ml_disc1")
+MODEL = gs.GalaxyModel(COMPONENTS, gs.Canvas(8, 5.0), "point")
 
 
 @pytest.fixture(scope="session")
 def config() -> FitConfig:
-    fixed = {name: Choice(value=MOCK_TRUTH[name]) for name in gs.default_parameters().names if name not in FREE}
+    fixed = {
+        name: Choice(value=MOCK_TRUTH[name]) for name in gs.default_parameters(COMPONENTS).names if name not in FREE
+    }
     return FitConfig(
-        model=ModelConfig(fidelity="point"), parameters=fixed, orders=(), sampler=gs.Nested(nlive=40, walks=10), seed=3
+        model=ModelConfig(components=COMPONENTS, fidelity="point"),
+        parameters=fixed,
+        orders=(),
+        sampler=gs.Nested(nlive=40, walks=10),
+        seed=3,
     )
 
 
