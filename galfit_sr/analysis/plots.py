@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from ..inference.results import Posterior
 from ..inference.statistics import effective_sample_size, quantiles
@@ -53,11 +54,11 @@ def corner_figure(posterior: Posterior, columns: Sequence[Column], *, cell: floa
         columns: what to draw, see `display.parameter_columns` and `display.key_columns`.
         cell: side of a panel in inches.
     """
-    figure = _empty_corner(len(columns), cell)
+    figure, axes = _empty_corner(len(columns), cell)
     ranges = [_interval(column, posterior.weights, (0.001, 0.999)) for column in columns]
     layer = Layer("", columns, posterior.weights, POSTERIOR_COLOUR)
-    _draw_corner(figure, layer, ranges, [_BINS] * len(columns), shaded=True)
-    axes = _label_corner(figure, columns, cell)
+    _draw_corner(axes, layer, ranges, [_BINS] * len(columns), shaded=True)
+    _label_corner(axes, columns, ranges, cell)
     for axis, column in zip(np.diag(axes), columns, strict=True):
         low, middle, high = quantiles(column.values, posterior.weights, (0.16, 0.5, 0.84))
         axis.set_title(_with_errors(low, middle, high), fontsize=8.5, pad=5)
@@ -72,7 +73,7 @@ def overlaid_corner_figure(layers: Sequence[Layer], *, cell: float = 1.45) -> Fi
         cell: side of a panel in inches.
     """
     columns = layers[0].columns
-    figure = _empty_corner(len(columns), cell)
+    figure, axes = _empty_corner(len(columns), cell)
     intervals = [[_interval(c, layer.weights, (0.001, 0.999)) for c in layer.columns] for layer in layers]
     each_column = list(zip(*intervals, strict=True))
     ranges = [(min(low for low, _ in each), max(high for _, high in each)) for each in each_column]
@@ -82,78 +83,100 @@ def overlaid_corner_figure(layers: Sequence[Layer], *, cell: float = 1.45) -> Fi
         for each, (low, high) in zip(each_column, ranges, strict=True)
     ]
     for layer in layers:
-        _draw_corner(figure, layer, ranges, bins, shaded=False)
-    axes = _label_corner(figure, columns, cell)
-    for axis in np.diag(axes):
-        axis.relim()
-        axis.set_ylim(0, 1.1 * max(patch.get_path().vertices[:, 1].max() for patch in axis.patches))
+        _draw_corner(axes, layer, ranges, bins, shaded=False)
+    _label_corner(axes, columns, ranges, cell)
     handles = [Line2D([], [], color=layer.colour, label=layer.label) for layer in layers]
     figure.legend(handles=handles, loc="upper right", frameon=False, fontsize=11)
     return figure
 
 
-def _empty_corner(size: int, cell: float) -> Figure:
-    return Figure(figsize=(cell * size + 1.2, cell * size + 1.2))
+def _empty_corner(size: int, cell: float) -> tuple[Figure, np.ndarray]:
+    """A figure and its panels, (size, size): none above the diagonal, since each takes long to make, shown or not."""
+    figure = Figure(figsize=(cell * size + 1.2, cell * size + 1.2))
+    margin, top = 0.95 / figure.get_figwidth(), 1 - 0.35 / figure.get_figheight()
+    grid = figure.add_gridspec(
+        size, size, left=margin, bottom=margin, right=1 - 0.015, top=top, wspace=0.06, hspace=0.06
+    )
+    axes = np.full((size, size), None)
+    for row, column in _pairs(size):
+        axes[row, column] = figure.add_subplot(grid[row, column])
+    return figure, axes
+
+
+def _pairs(size: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns of the panels, row by row."""
+    return ((row, column) for row in range(size) for column in range(row + 1))
 
 
 def _draw_corner(
-    figure: Figure, layer: Layer, ranges: list[tuple[float, float]], bins: list[int], *, shaded: bool
+    axes: np.ndarray, layer: Layer, ranges: list[tuple[float, float]], bins: list[int], *, shaded: bool
 ) -> None:
-    known = any(column.truth is not None for column in layer.columns)
+    hist2d = _hist2d()
     enough = effective_sample_size(layer.weights) > _LEAST_FOR_CONTOURS
+    columns = layer.columns
     with _quiet_corner():
-        _corner()(
-            np.column_stack([column.values for column in layer.columns]),
-            weights=layer.weights,
-            fig=figure,
-            bins=bins,
-            range=ranges,
-            labels=[""] * len(layer.columns),
-            truths=[column.truth for column in layer.columns] if known else None,
-            truth_color=TRUTH_COLOUR,
-            color=layer.colour,
-            smooth=0.8,
-            max_n_ticks=3,
-            levels=_ONE_AND_TWO_SIGMA,
-            plot_datapoints=not enough,
-            plot_contours=enough,
-            plot_density=enough and shaded,
-            no_fill_contours=not shaded,
-            fill_contours=False,
-            hist_kwargs={"linewidth": 1.2},
-            contour_kwargs={"linewidths": 0.9},
-        )
+        for row, column in _pairs(len(columns)):
+            axis, x, y = axes[row, column], columns[column], columns[row]
+            if x.truth is not None:
+                axis.axvline(x.truth, color=TRUTH_COLOUR, linewidth=1.0)
+            if row == column:
+                edges = np.linspace(*ranges[row], bins[row] + 1)
+                style = {"histtype": "step", "color": layer.colour, "linewidth": 1.2}
+                axis.hist(x.values, edges, weights=layer.weights, **style)
+                continue
+            hist2d(
+                x.values,
+                y.values,
+                ax=axis,
+                weights=layer.weights,
+                bins=[bins[column], bins[row]],
+                range=[ranges[column], ranges[row]],
+                color=layer.colour,
+                smooth=0.8,
+                levels=_ONE_AND_TWO_SIGMA,
+                plot_datapoints=not enough,
+                plot_contours=enough,
+                plot_density=enough and shaded,
+                no_fill_contours=not shaded,
+                contour_kwargs={"linewidths": 0.9},
+            )
+            if y.truth is not None:
+                axis.axhline(y.truth, color=TRUTH_COLOUR, linewidth=1.0)
+            if x.truth is not None and y.truth is not None:
+                axis.plot(x.truth, y.truth, "s", color=TRUTH_COLOUR, markersize=3.5)
 
 
-def _label_corner(figure: Figure, columns: Sequence[Column], cell: float) -> np.ndarray:
-    """Names, ticks and margins; returns the axes, (size, size)."""
-    size = len(columns)
-    axes = np.array(figure.axes).reshape(size, size)
-    margin = 0.95 / figure.get_figwidth()
-    figure.subplots_adjust(left=margin, bottom=margin, right=1 - 0.015, top=1 - 0.35 / figure.get_figheight())
-    figure.subplots_adjust(wspace=0.06, hspace=0.06)
+def _label_corner(axes: np.ndarray, columns: Sequence[Column], ranges: list[tuple[float, float]], cell: float) -> None:
+    """Ranges, ticks and names."""
+    last = len(columns) - 1
+    ticks = [_inner_ticks(*interval) for interval in ranges]
     # Beyond the longest number on a tick, whatever the size of the panels.
     label_distance = 0.58 / cell
-    for row in range(size):
-        for column in range(row + 1):
-            axis = axes[row, column]
-            axis.tick_params(labelsize=8, length=2.5, pad=1.5)
-            for ticks in (axis.xaxis, axis.yaxis) if row > column else (axis.xaxis,):
-                ticks.set_major_locator(FixedLocator(_inner_ticks(*ticks.get_view_interval())))
-                formatter = ticks.get_major_formatter()
-                if isinstance(formatter, ScalarFormatter):
-                    formatter.set_useOffset(False)
-            # Slanted numbers of neighbouring panels cannot run into each other.
-            axis.tick_params(axis="x", labelrotation=50)
-            axis.tick_params(axis="y", labelrotation=40)
-            for line in axis.lines:
-                line.set(linewidth=1.0, markersize=3.5)
-        axes[size - 1, row].set_xlabel(columns[row].label, fontsize=11)
-        axes[size - 1, row].xaxis.set_label_coords(0.5, -label_distance)
-        if row > 0:
-            axes[row, 0].set_ylabel(columns[row].label, fontsize=11)
-            axes[row, 0].yaxis.set_label_coords(-label_distance, 0.5)
-    return axes
+    small = {"labelsize": 8, "length": 2.5, "pad": 1.5}
+    for row, column in _pairs(len(columns)):
+        axis = axes[row, column]
+        axis.set_xlim(ranges[column])
+        _set_ticks(axis.xaxis, ticks[column])
+        # Slanted numbers of neighbouring panels cannot run into each other.
+        axis.tick_params(axis="x", labelrotation=50, labelbottom=row == last, **small)
+        if row == column:
+            axis.set_ylim(0, 1.1 * max(patch.get_path().vertices[:, 1].max() for patch in axis.patches))
+            axis.yaxis.set_major_locator(NullLocator())
+            continue
+        axis.set_ylim(ranges[row])
+        _set_ticks(axis.yaxis, ticks[row])
+        axis.tick_params(axis="y", labelrotation=40, labelleft=column == 0, **small)
+    for place, shown in enumerate(columns):
+        axes[last, place].set_xlabel(shown.label, fontsize=11)
+        axes[last, place].xaxis.set_label_coords(0.5, -label_distance)
+        if place > 0:
+            axes[place, 0].set_ylabel(shown.label, fontsize=11)
+            axes[place, 0].yaxis.set_label_coords(-label_distance, 0.5)
+
+
+def _set_ticks(axis: Axis, places: list[float]) -> None:
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:
@@ -264,12 +287,12 @@ def _with_errors(low: float, middle: float, high: float) -> str:
     return rf"${middle:.{n}f}^{{+{high - middle:.{n}f}}}_{{-{middle - low:.{n}f}}}$"
 
 
-def _corner():
+def _hist2d():
     with warnings.catch_warnings():
         # corner imports ArviZ, which announces its rewrite there.
         warnings.simplefilter("ignore")
-        from corner import corner
-    return corner
+        from corner import hist2d
+    return hist2d
 
 
 class _quiet_corner:

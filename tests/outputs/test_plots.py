@@ -125,6 +125,13 @@ def corner_texts_of_18_parameters():
     return parameters, centre + 0.01 * rng.normal(size=(2000, parameters.ndim))
 
 
+def corner_panels(figure, size):
+    """(size, size), None above the diagonal."""
+    axes = np.full((size, size), None)
+    axes[np.tril_indices(size)] = figure.axes
+    return axes
+
+
 def test_labels_of_a_corner_do_not_touch(posterior):
     parameters, samples = corner_texts_of_18_parameters()
     n = len(samples)
@@ -143,7 +150,7 @@ def test_labels_of_a_corner_do_not_touch(posterior):
     figure = corner_figure(full, columns)
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
-    axes = np.array(figure.axes).reshape(18, 18)
+    axes = corner_panels(figure, 18)
     bottom = [text for axis in axes[-1] for text in (*drawn_labels(axis.xaxis), axis.xaxis.label)]
     left = [text for axis in axes[1:, 0] for text in (*drawn_labels(axis.yaxis), axis.yaxis.label)]
     for texts in (bottom, left):
@@ -203,7 +210,7 @@ def test_corner_draws_the_truth_and_angles_for_people(posterior):
     key = key_columns(posterior)
     assert [c.name for c in key][:3] == ["position_angle_deg", "inclination_deg", "log10_stellar_mass"]
     figure = corner_figure(posterior, key)
-    axes = np.array(figure.axes).reshape(len(key), len(key))
+    axes = corner_panels(figure, len(key))
     for i, column in enumerate(key):
         assert any(np.allclose(line.get_xdata(), column.truth) for line in axes[i, i].lines)
     assert axes[-1, 0].get_xlabel() == angle.label
