@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +75,7 @@ class Prior:
     """
 
     parameters: Parameters
+    _marginals: _Marginals = dataclasses.field(init=False, repr=False)
     _orders: tuple[_OrderedGroup, ...] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class Prior:
             if ordered.count(name) > 1:
                 raise InputError(f"orders name {name} {ordered.count(name)} times; once is allowed")
         groups = tuple(_OrderedGroup.make(self.parameters, order) for order in self.parameters.orders)
+        object.__setattr__(self, "_marginals", _Marginals(self.parameters.priors))
         object.__setattr__(self, "_orders", groups)
 
     def __eq__(self, other: object) -> bool:
@@ -122,28 +126,29 @@ class Prior:
         Returns:
             (..., ndim) in the units of the model. Differentiable.
         """
-        columns = [prior.icdf(u[..., i]) for i, prior in enumerate(self.parameters.priors)]
-        for group in self._orders:
-            group.transform(u, columns)
-        return jnp.stack(columns, axis=-1)
+        return jnp.vectorize(self._transform, signature="(n)->(n)")(u)
+
+    def _transform(self, u: jax.Array) -> jax.Array:
+        theta = self._marginals.icdf(reduce(lambda cube, group: group.shares(cube), self._orders, u))
+        return reduce(lambda values, group: group.kept(values), self._orders, theta)
 
     @partial(jax.jit, static_argnums=0)
     def cube(self, theta: jax.Array) -> jax.Array:
         """Inverse of `transform`, (..., ndim) to (..., ndim)."""
-        columns = [prior.cdf(theta[..., i]) for i, prior in enumerate(self.parameters.priors)]
-        for group in self._orders:
-            group.cube(theta, columns)
-        return jnp.stack(columns, axis=-1)
+        return jnp.vectorize(self._cube, signature="(n)->(n)")(theta)
+
+    def _cube(self, theta: jax.Array) -> jax.Array:
+        return reduce(lambda cube, group: group.cube(cube, theta), self._orders, self._marginals.cdf(theta))
 
     @partial(jax.jit, static_argnums=0)
     def log_density(self, theta: jax.Array) -> jax.Array:
         """Normalised log density at (..., ndim); -inf outside the support."""
-        total = jnp.zeros(theta.shape[:-1], theta.dtype)
-        inside = jnp.ones(theta.shape[:-1], bool)
-        for i, prior in enumerate(self.parameters.priors):
-            low, high = bounds(prior)
-            inside &= (theta[..., i] >= low) & (theta[..., i] <= high)
-            total += prior.log_prob(jnp.clip(theta[..., i], low, high))
+        return jnp.vectorize(self._log_density, signature="(n)->()")(theta)
+
+    def _log_density(self, theta: jax.Array) -> jax.Array:
+        low, high = jnp.asarray([bounds(prior) for prior in self.parameters.priors], theta.dtype).T
+        inside = jnp.all((theta >= low) & (theta <= high))
+        total = self._marginals.log_prob(jnp.clip(theta, low, high)).sum()
         for group in self._orders:
             allowed, log_volume = group.restriction(theta)
             inside &= allowed
@@ -155,13 +160,91 @@ class Prior:
         return self.transform(jax.random.uniform(key, (n, self.ndim)))
 
 
+class _Marginals:
+    """Independent priors of all columns.
+
+    Those of a kind are evaluated together, at all columns, and taken where they hold: a program then has one piece for
+    each kind instead of one for each parameter, and compiles faster.
+
+    Args:
+        priors: one for each column.
+    """
+
+    def __init__(self, priors: Sequence[dist.Distribution]) -> None:
+        kinds: list[list[int]] = []
+        for column, prior in enumerate(priors):
+            kind = next((kind for kind in kinds if _of_a_kind(priors[kind[0]], prior)), None)
+            if kind is None:
+                kinds.append([column])
+            else:
+                kind.append(column)
+        self._kinds = [_Kind.make(priors, kind) for kind in kinds]
+
+    def cdf(self, theta: jax.Array) -> jax.Array:
+        """Distribution functions at (columns,)."""
+        return self._evaluated("cdf", theta)
+
+    def icdf(self, u: jax.Array) -> jax.Array:
+        """Their inverses at (columns,)."""
+        return self._evaluated("icdf", u)
+
+    def log_prob(self, theta: jax.Array) -> jax.Array:
+        """Log densities at (columns,)."""
+        return self._evaluated("log_prob", theta)
+
+    def _evaluated(self, what: str, x: jax.Array) -> jax.Array:
+        values = [kind.evaluated(what, x) for kind in self._kinds]
+        return reduce(lambda rest, i: jnp.where(self._kinds[i].own, values[i], rest), range(1, len(values)), values[0])
+
+
+class _Kind(NamedTuple):
+    """Priors that differ in numbers alone.
+
+    Attributes:
+        prior: one of them if it is alone, else all as one, with a leading axis of columns.
+        own: (columns,) which are of this kind; the others have the numbers of one of them.
+        middle: a value that all of them allow at the others' columns.
+    """
+
+    prior: dist.Distribution
+    own: np.ndarray
+    middle: float
+
+    @classmethod
+    def make(cls, priors: Sequence[dist.Distribution], columns: Sequence[int]) -> _Kind:
+        own = np.isin(np.arange(len(priors)), columns)
+        first = priors[columns[0]]
+        middle = float(first.icdf(jnp.asarray(0.5)))
+        # Not stacked where it is alone: a distribution of somebody's own need not survive that.
+        if len(columns) == 1:
+            return cls(first, own, middle)
+        members = [prior if mine else first for prior, mine in zip(priors, own, strict=True)]
+        return cls(jax.tree.map(lambda *leaves: np.stack(list(map(np.asarray, leaves))), *members), own, middle)
+
+    def evaluated(self, what: str, x: jax.Array) -> jax.Array:
+        """A method of the distribution at x, (columns,), finite also where it does not hold."""
+        x = jnp.where(self.own, x, 0.5 if what == "icdf" else self.middle)
+        if self.own.sum() == 1:
+            return getattr(self.prior, what)(x)
+        numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, x.dtype), self.prior)
+        return jax.vmap(lambda prior, column: getattr(prior, what)(column))(numbers, x)
+
+
+def _of_a_kind(one: dist.Distribution, other: dist.Distribution) -> bool:
+    """Whether two priors differ in numbers alone, which NumPyro's distributions show as a JAX pytree."""
+    leaves, structure = jax.tree.flatten(one)
+    survives = vars(jax.tree.unflatten(structure, leaves)).keys() == vars(one).keys()
+    return survives and bool(structure == jax.tree.structure(other))  # type: ignore[operator]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _OrderedGroup:
     """One order, resolved.
 
     Attributes:
-        priors: of all free parameters, without orders.
-        smaller: columns of the free smaller members.
+        below: at the columns of the free smaller members their priors, without the order.
+        above: prior of the larger one, None if it is fixed.
+        smaller: (ndim,) which columns are those of the free smaller members.
         larger: column of the larger one, None if it is fixed.
         ceiling: the larger one's fixed value, else infinite.
         floor: the largest of the fixed smaller values, -inf without any.
@@ -170,8 +253,9 @@ class _OrderedGroup:
         log_volume: log of the prior probability that the order holds.
     """
 
-    priors: tuple[dist.Distribution, ...]
-    smaller: tuple[int, ...]
+    below: _Marginals
+    above: dist.Distribution | None
+    smaller: np.ndarray
     larger: int | None
     ceiling: float
     floor: float
@@ -186,22 +270,24 @@ class _OrderedGroup:
             if p.tied is not None:
                 raise InputError(f"{p.name} is tied and cannot be ordered; drop the order below {order.larger}")
         column = {name: i for i, name in enumerate(parameters.names)}
-        smaller = tuple(column[p.name] for p in members[:-1] if p.is_free)
+        smaller = [column[p.name] for p in members[:-1] if p.is_free]
+        is_smaller = np.isin(np.arange(parameters.ndim), smaller)
         priors = parameters.priors
+        below = _Marginals([prior if i in smaller else priors[(smaller or [i])[0]] for i, prior in enumerate(priors)])
         floor = max((p.value for p in members[:-1] if p.value is not None), default=-math.inf)
         lowest = max([floor, *(bounds(priors[i])[0] for i in smaller)])
         if larger.value is not None:
             if lowest >= larger.value:
                 raise InputError(f"{larger.name} is fixed at {larger.value}, not above {lowest}, which its order needs")
             volume = math.prod(float(priors[i].cdf(larger.value)) for i in smaller)
-            return cls(priors, smaller, None, larger.value, floor, None, _log_volume(volume, larger.name))
+            return cls(below, None, is_smaller, None, larger.value, floor, None, _log_volume(volume, larger.name))
         own = priors[column[larger.name]]
         low, high = bounds(own)
         if lowest >= high:
             raise InputError(f"prior of {larger.name} ends at {high}, not above {lowest}, which its order needs")
         alike = all(distribution_signature(priors[i]) == distribution_signature(own) for i in smaller)
         if alike and floor <= low:
-            return cls(priors, smaller, column[larger.name], math.inf, floor, None, -math.log(len(smaller) + 1))
+            return cls(below, own, is_smaller, column[larger.name], math.inf, floor, None, -math.log(len(smaller) + 1))
         # On the quantiles of the larger one's own prior, whose tails are then as exact as that prior is.
         cut = float(own.cdf(lowest)) if lowest > low else 0.0
         share = np.linspace(cut, 1.0, _TABLE_SIZE)
@@ -212,34 +298,45 @@ class _OrderedGroup:
         steps = np.diff(share) * (density[1:] + density[:-1]) / 2
         log_volume = _log_volume(float(steps.sum()), larger.name)
         cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum()
-        return cls(priors, smaller, column[larger.name], math.inf, floor, (cumulative, share), log_volume)
+        return cls(below, own, is_smaller, column[larger.name], math.inf, floor, (cumulative, share), log_volume)
 
-    def transform(self, u: jax.Array, columns: list[jax.Array]) -> None:
-        """Overwrites the members' columns (prior draws) with ordered ones."""
-        top: jax.Array | float = self.ceiling
-        if self.larger is not None:
-            top = self.priors[self.larger].icdf(self._share(u[..., self.larger]))
-            # Rounding must not carry a draw below the fixed members, or, as below, one of the others above this one.
-            top = columns[self.larger] = jnp.maximum(top, self.floor)
-        for i in self.smaller:
-            prior = self.priors[i]
-            columns[i] = jnp.minimum(prior.icdf(u[..., i] * jnp.clip(prior.cdf(top), 0, 1)), top)
+    def shares(self, u: jax.Array) -> jax.Array:
+        """Of a point (ndim,) of the cube, the members' coordinates as distribution functions of their own priors."""
+        top = self._top(u)
+        if self.above is not None:
+            share = self._share(top)
+            top = jnp.maximum(self.above.icdf(share), self.floor)
+            u = jnp.where(self._is_larger, share, u)
+        return jnp.where(self.smaller, u * jnp.clip(self._cut(top), 0, 1), u)
 
-    def cube(self, theta: jax.Array, columns: list[jax.Array]) -> None:
-        """Overwrites the members' columns (independent distribution functions) with ordered ones."""
-        top = self.ceiling if self.larger is None else theta[..., self.larger]
-        for i in self.smaller:
-            columns[i] = columns[i] / jnp.clip(self.priors[i].cdf(top), 1e-30, 1)
+    def kept(self, theta: jax.Array) -> jax.Array:
+        """Draws (ndim,) whose rounding carries none below the fixed members or above the larger one."""
+        theta = jnp.where(self._is_larger, jnp.maximum(theta, self.floor), theta)
+        return jnp.where(self.smaller, jnp.minimum(theta, self._top(theta)), theta)
+
+    def cube(self, shares: jax.Array, theta: jax.Array) -> jax.Array:
+        """Inverse of `shares`, given the parameters too."""
         if self.larger is not None:
-            columns[self.larger] = self._cumulative(columns[self.larger])
+            shares = jnp.where(self._is_larger, self._cumulative(shares[self.larger]), shares)
+        return jnp.where(self.smaller, shares / jnp.clip(self._cut(self._top(theta)), 1e-30, 1), shares)
 
     def restriction(self, theta: jax.Array) -> tuple[jax.Array, float]:
         """Whether the order holds, and the log of the prior probability that it does."""
-        top = self.ceiling if self.larger is None else theta[..., self.larger]
-        allowed = jnp.broadcast_to(jnp.asarray(top >= self.floor), theta.shape[:-1])
-        for i in self.smaller:
-            allowed &= theta[..., i] <= top
-        return allowed, self.log_volume
+        top = self._top(theta)
+        below = jnp.all(jnp.where(self.smaller, theta <= top, True))
+        return below & (top >= self.floor), self.log_volume
+
+    @property
+    def _is_larger(self) -> np.ndarray:
+        return np.arange(self.smaller.size) == (-1 if self.larger is None else self.larger)
+
+    def _top(self, columns: jax.Array) -> jax.Array:
+        """The column of the larger one, scalar; its value if it is fixed."""
+        return jnp.asarray(self.ceiling, columns.dtype) if self.larger is None else columns[self.larger]
+
+    def _cut(self, top: jax.Array) -> jax.Array:
+        """The smaller ones' distribution functions where the order cuts them, (ndim,)."""
+        return self.below.cdf(jnp.full(self.smaller.shape, top))
 
     def _share(self, u: jax.Array) -> jax.Array:
         """Distribution function of the larger one's own prior, where that of its marginal is u."""
@@ -247,14 +344,14 @@ class _OrderedGroup:
             cumulative, share = (jnp.asarray(a, u.dtype) for a in self.table)
             return jnp.interp(u, cumulative, share)
         # The root's slope is infinite at 0; a floor far below any draw keeps gradients finite.
-        return jnp.maximum(u, 1e-12) ** (1 / (len(self.smaller) + 1))
+        return jnp.maximum(u, 1e-12) ** (1 / (self.smaller.sum() + 1))
 
     def _cumulative(self, share: jax.Array) -> jax.Array:
         """Inverse of `_share`."""
         if self.table is not None:
             cumulative, shares = (jnp.asarray(a, share.dtype) for a in self.table)
             return jnp.interp(share, shares, cumulative)
-        return share ** (len(self.smaller) + 1)
+        return share ** (self.smaller.sum() + 1)
 
 
 def _check_inverse(name: str, prior: dist.Distribution) -> None:

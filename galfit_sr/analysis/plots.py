@@ -117,32 +117,32 @@ def _draw_corner(
     with _quiet_corner():
         for row, column in _pairs(len(columns)):
             axis, x, y = axes[row, column], columns[column], columns[row]
-            if x.truth is not None:
-                axis.axvline(x.truth, color=TRUTH_COLOUR, linewidth=1.0)
             if row == column:
                 edges = np.linspace(*ranges[row], bins[row] + 1)
                 style = {"histtype": "step", "color": layer.colour, "linewidth": 1.2}
                 axis.hist(x.values, edges, weights=layer.weights, **style)
-                continue
-            hist2d(
-                x.values,
-                y.values,
-                ax=axis,
-                weights=layer.weights,
-                bins=[bins[column], bins[row]],
-                range=[ranges[column], ranges[row]],
-                color=layer.colour,
-                smooth=0.8,
-                levels=_ONE_AND_TWO_SIGMA,
-                plot_datapoints=not enough,
-                plot_contours=enough,
-                plot_density=enough and shaded,
-                no_fill_contours=not shaded,
-                contour_kwargs={"linewidths": 0.9},
-            )
-            if y.truth is not None:
+            else:
+                hist2d(
+                    x.values,
+                    y.values,
+                    ax=axis,
+                    weights=layer.weights,
+                    bins=[bins[column], bins[row]],
+                    range=[ranges[column], ranges[row]],
+                    color=layer.colour,
+                    smooth=0.8,
+                    levels=_ONE_AND_TWO_SIGMA,
+                    plot_datapoints=not enough,
+                    plot_contours=enough,
+                    plot_density=enough and shaded,
+                    no_fill_contours=not shaded,
+                    contour_kwargs={"linewidths": 0.9},
+                )
+            if x.truth is not None:
+                axis.axvline(x.truth, color=TRUTH_COLOUR, linewidth=1.0)
+            if row != column and y.truth is not None:
                 axis.axhline(y.truth, color=TRUTH_COLOUR, linewidth=1.0)
-            if x.truth is not None and y.truth is not None:
+            if row != column and x.truth is not None and y.truth is not None:
                 axis.plot(x.truth, y.truth, "s", color=TRUTH_COLOUR, markersize=3.5)
 
 

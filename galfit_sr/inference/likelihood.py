@@ -178,7 +178,7 @@ def log_likelihood(
     """
     residuals = normalised_residuals(prediction, data)
     extra = extra_variance(prediction, values, data)
-    total = jnp.zeros((), residuals.brightness.dtype)
+    total = jnp.zeros_like(residuals.brightness)
     for i, (r, e, w) in enumerate(zip(residuals, data.inverse_errors, data.weights, strict=True)):
         used = e > 0
         squared = r**2 if extra is None else r**2 / (1 + extra[i])
@@ -189,8 +189,9 @@ def log_likelihood(
             terms = -(nu + 1) / 2 * jnp.log1p(squared / nu) + _student_mean(nu)
         if extra is not None:
             terms -= 0.5 * jnp.log1p(extra[i])
-        total += w * jnp.sum(jnp.where(used, terms, 0.0))
-    return total
+        total += w * jnp.where(used, terms, 0.0)
+    # Once over all maps, and not once for each: a sum is several pieces of the program, and so is its gradient.
+    return jnp.sum(total)
 
 
 def offset(settings: LikelihoodSettings, data: Data) -> float:

@@ -16,7 +16,7 @@ Values = Mapping[str, jax.Array]
 
 
 class Rotation(NamedTuple):
-    """The square of the circular velocity of the whole galaxy, in the discs' plane [km^2/s^2].
+    """The circular velocity of the whole galaxy, in the discs' plane [km/s].
 
     Attributes:
         in_plane: at the geometry's `disc_radius`, once for all discs: gradients flow back through it once as well.

@@ -30,17 +30,20 @@ class Disc:
     def tracer(self, values: Values, geometry: Geometry, rotation: Rotation) -> Tracer:
         """v = k sin(i) cos(psi) v_c and sigma^2 = (1-k^2) v_c^2 / 3."""
         k = values[f"k_{self.name}"]
-        velocity = k * geometry.sin_inclination * geometry.cos_azimuth * jnp.sqrt(rotation.in_plane)
+        velocity = k * geometry.sin_inclination * geometry.cos_azimuth * rotation.in_plane
         return Tracer(
-            self.face_on_density(values, geometry.disc_radius) / geometry.cos_inclination,
+            self._density(values, geometry.disc_radius, 1 / geometry.cos_inclination),
             velocity,
-            (1 - k**2) * rotation.in_plane / 3,
+            (1 - k**2) / 3 * rotation.in_plane**2,
         )
 
     def face_on_density(self, values: Values, radius: jax.Array) -> jax.Array:
         """M/(2 pi R_d^2) exp(-r/R_d) [M_sun/kpc^2]."""
+        return self._density(values, radius, 1.0)
+
+    def _density(self, values: Values, radius: jax.Array, factor: jax.Array | float) -> jax.Array:
         scale = 10 ** values[f"log10_{self.name}_radius"]
-        return 10 ** values[f"log10_{self.name}_mass"] / (2 * math.pi * scale**2) * jnp.exp(-radius / scale)
+        return factor * 10 ** values[f"log10_{self.name}_mass"] / (2 * math.pi * scale**2) * jnp.exp(-radius / scale)
 
 
 def universal_velocity_squared(y: jax.Array) -> jax.Array:
@@ -48,6 +51,6 @@ def universal_velocity_squared(y: jax.Array) -> jax.Array:
     near = jnp.minimum(y, DISC_SPLIT)
     v = 2 * (near / DISC_SPLIT) ** 2 - 1
     inner = near**2 * (curve(_INNER_A, v) - jnp.log(near / 2) * curve(_INNER_B, v))
-    far = jnp.maximum(y, DISC_SPLIT)
-    outer = curve(_OUTER, 2 * DISC_SPLIT / far - 1) / (4 * far)
+    u = DISC_SPLIT / jnp.maximum(y, DISC_SPLIT)
+    outer = curve(_OUTER, 2 * u - 1) * u / (4 * DISC_SPLIT)
     return jnp.where(y < DISC_SPLIT, inner, outer)

@@ -111,8 +111,9 @@ class GalaxyModel:
             exact maps (no variance).
         """
         planes = self.planes(values, scene)
-        velocity = planes.first / (planes.kinematic_light + DARK)
-        variance = planes.second / (planes.kinematic_light + DARK) - velocity**2
+        per_light = 1 / (planes.kinematic_light + DARK)
+        velocity = planes.first * per_light
+        variance = planes.second * per_light - velocity**2
         maps = Maps(
             jnp.log10(planes.light + DARK),
             velocity + values.get("systemic_velocity", 0.0),
@@ -170,8 +171,8 @@ class GalaxyModel:
         """Light, mass, light * v, light * (sigma^2 + v^2) before the PSF, times a weight, at positions [kpc]; flat."""
         x, y, softening, weight = jax.lax.optimization_barrier((x, y, softening, weight))
         geometry = deproject(values, x, y, softening)
-        squared = partial(self.rotation, values, scene.critical_density)
-        rotation = Rotation(squared(geometry.disc_radius), squared)
+        circular_velocity = partial(self.circular_velocity, values, scene.critical_density)
+        rotation = Rotation(circular_velocity(geometry.disc_radius), circular_velocity)
         light = mass = first = second = jnp.zeros_like(x)
         for component in self._stars:
             tracer = component.tracer(values, geometry, rotation)
@@ -182,12 +183,13 @@ class GalaxyModel:
             mass += stars
             first += shining * tracer.velocity
             second += shining * (tracer.dispersion_squared + tracer.velocity**2)
-        # Without the barrier XLA evaluates the components again in each consumer. They are not stacked for the same
-        # reason: a concatenation on CPU is not vectorised together with what it concatenates (ten times slower).
+        # Each consumer evaluates again what is cheap. XLA on CPU drops barriers before it fuses: what keeps whole
+        # components from being evaluated again there is that they end in a root or an exponential. They are not
+        # stacked: a concatenation on CPU is not vectorised together with what it concatenates (ten times slower).
         return jax.lax.optimization_barrier((light, mass, first, second))
 
-    def rotation(self, values: Values, critical_density: jax.Array, radius: jax.Array) -> jax.Array:
-        """The square of the circular velocity in the plane of the discs, of all components together.
+    def circular_velocity(self, values: Values, critical_density: jax.Array, radius: jax.Array) -> jax.Array:
+        """In the plane of the discs, of all components together.
 
         Args:
             values: as for `__call__`.
@@ -195,9 +197,10 @@ class GalaxyModel:
             radius: (m,) [kpc], or of any other shape.
 
         Returns:
-            (m,), the shape of the radius, squares of velocities in km/s.
+            (m,) [km/s], the shape of the radius.
         """
-        return reduce(add, (c.circular_velocity_squared(values, radius, critical_density) for c in self._parts))
+        squared = reduce(add, (c.circular_velocity_squared(values, radius, critical_density) for c in self._parts))
+        return jnp.sqrt(squared)
 
     def profiles(self, values: Values, radius: jax.Array, scene: Scene) -> dict[str, dict[str, jax.Array]]:
         """Radial profiles in the plane of the discs, by component and in `total`.

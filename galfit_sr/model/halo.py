@@ -24,7 +24,9 @@ class Halo:
     def circular_velocity_squared(self, values: Values, radius: jax.Array, critical_density: jax.Array) -> jax.Array:
         """G M_h/r [ln(1+q) - q/(1+q)] / [ln(1+c) - c/(1+c)] with q = r/a, a = r200/c [km^2/s^2]."""
         c, mass, scale = values["halo_concentration"], _mass(values), scale_radius(values, critical_density)
-        return GRAVITATIONAL_CONSTANT * mass / scale * _mass_over_radius(radius / scale) / (jnp.log1p(c) - c / (1 + c))
+        return (
+            GRAVITATIONAL_CONSTANT * mass / (scale * (jnp.log1p(c) - c / (1 + c))) * _mass_over_radius(radius / scale)
+        )
 
 
 def scale_radius(values: Values, critical_density: jax.Array) -> jax.Array:
@@ -44,4 +46,5 @@ def _mass_over_radius(q: jax.Array) -> jax.Array:
     for coefficient in reversed(_SERIES):
         near = near * small + coefficient
     large = jnp.maximum(q, _SERIES_BELOW)
-    return jnp.where(q < _SERIES_BELOW, near * small, jnp.log1p(large) / large - 1 / (1 + large))
+    both = 1 / (large * (1 + large))
+    return jnp.where(q < _SERIES_BELOW, near * small, both * ((1 + large) * jnp.log1p(large) - large))

@@ -48,7 +48,7 @@ def moments(
     cos_inclination: jax.Array,
     sin_inclination: jax.Array,
     thickness: jax.Array,
-    velocity_squared: Callable[[jax.Array], jax.Array],
+    circular_velocity: Callable[[jax.Array], jax.Array],
 ) -> Moments:
     """Mass-weighted means of a rotation that is the same at all heights.
 
@@ -56,7 +56,7 @@ def moments(
         x, y: positions on the sky along and across the major axis, x > 0 and y >= 0, arrays of one shape [R_d].
         cos_inclination, sin_inclination: of the disc's plane, scalar.
         thickness: h/R_d, scalar.
-        velocity_squared: of the radius in the disc's plane [R_d], any shape.
+        circular_velocity: of the radius in the disc's plane [R_d], any shape.
     """
     depth = thickness * jnp.maximum(sin_inclination, _FACE_ON)
     cosine = jnp.maximum(cos_inclination, _EDGE_ON)
@@ -69,13 +69,13 @@ def moments(
     column = weight * jnp.exp(-radius) * (_sech_squared(heights[0]) + _sech_squared(heights[1]))
     total = column.sum(-1)
     column = column / total[..., None]
-    squared = velocity_squared(radius)
-    cosine = x / radius
+    velocity = circular_velocity(radius)
+    ordered = velocity * (x / radius)
     return Moments(
         total / (4 * np.pi * depth),
-        (column * jnp.sqrt(squared) * cosine).sum(-1),
-        (column * squared).sum(-1),
-        (column * squared * cosine**2).sum(-1),
+        (column * ordered).sum(-1),
+        (column * velocity**2).sum(-1),
+        (column * ordered**2).sum(-1),
     )
 
 

@@ -94,10 +94,17 @@ def _curve_jvp(coefficients, primals, tangents):
     return clenshaw(c, t), clenshaw(chebyshev.chebder(c), t) * dt
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _mix(table: np.ndarray, g: jax.Array) -> jax.Array:
     """Coefficients in t at one shape: the table times the Chebyshev polynomials of its coordinate, (n_t,)."""
-    polynomials = [jnp.ones_like(g), g]
-    while len(polynomials) < table.shape[1]:
-        polynomials.append(2 * g * polynomials[-1] - polynomials[-2])
-    basis = jnp.stack(polynomials[: table.shape[1]])
-    return jnp.sum(jnp.asarray(table, basis.dtype) * basis[None, :], axis=1)
+    # T_k(g) = cos(k arccos g): all at once, where the recurrence is as many scalars, each a piece of the program.
+    angle = jnp.arccos(jnp.clip(g, -1, 1))
+    basis = jnp.cos(jnp.arange(table.shape[1], dtype=angle.dtype) * angle)
+    return jnp.matmul(jnp.asarray(table, basis.dtype), basis, precision=jax.lax.Precision.HIGHEST)
+
+
+@_mix.defjvp
+def _mix_jvp(table, primals, tangents):
+    # A series too: the arc cosine's own slope is infinite at the ends.
+    (g,), (dg,) = primals, tangents
+    return _mix(table, g), _mix(chebyshev.chebder(table, axis=1), g) * dg

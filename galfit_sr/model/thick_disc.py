@@ -83,7 +83,7 @@ def _seen(
     geometry: Geometry,
     thickness: jax.Array,
     scale: jax.Array,
-    velocity_squared: Callable[[jax.Array], jax.Array],
+    circular_velocity: Callable[[jax.Array], jax.Array],
 ) -> Moments:
     """Moments along the lines of sight to all points of a geometry; see `line_of_sight.moments`."""
     cosine, sine = geometry.cos_inclination, geometry.sin_inclination
@@ -95,7 +95,7 @@ def _seen(
         cosine,
         sine,
         thickness,
-        velocity_squared,
+        circular_velocity,
     )
     # Each is smooth, and the first three cover decades.
     smooth = jnp.stack(

@@ -1,8 +1,10 @@
 """Galaxies and comparisons that several tests of the model share."""
 
+import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from galfit_sr.parameters import default_parameters
@@ -81,3 +83,26 @@ def draws_with_resolved_bulges(seed, n):
 def as_float64(maps):
     """The four maps as NumPy arrays."""
     return [np.asarray(m, dtype=np.float64) for m in maps]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def stacked_maps(model, vector, scene):
+    """(4, n, n) maps of a flat vector of the model's default parameters."""
+    names = default_parameters(model.components).names
+    return jnp.stack(model({name: vector[i] for i, name in enumerate(names)}, scene).maps)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def looked(model, vectors, scene, weights):
+    """Of each of (m, ndim) vectors: whether the maps are finite, (m, 4), and their weighted sum's gradient."""
+
+    def one(vector):
+        maps, pullback = jax.vjp(lambda v: stacked_maps(model, v, scene), vector)
+        return jnp.isfinite(maps).all((1, 2)), pullback(weights)[0]
+
+    return jax.lax.map(one, vectors)
+
+
+def random_weights(canvas, seed):
+    """(4, n, n), normal."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(4, canvas.size, canvas.size)), jnp.result_type(float))

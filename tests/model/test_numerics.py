@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from galaxies import KINEMATIC, NASTY, PHOTOMETRIC, REDSHIFT, TYPICAL, as_float64, prior_draws
+from galaxies import (
+    KINEMATIC,
+    NASTY,
+    PHOTOMETRIC,
+    REDSHIFT,
+    TYPICAL,
+    as_float64,
+    looked,
+    prior_draws,
+    random_weights,
+    stacked_maps,
+)
 
 from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.galaxy import GalaxyModel
@@ -36,34 +47,12 @@ def computing_in(dtype):
     return jax.enable_x64(dtype == "float64")
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def stacked_maps(model, vector, scene):
-    """(4, n, n) maps of a flat vector of the default parameters."""
-    values = {name: vector[i] for i, name in enumerate(NAMES)}
-    return jnp.stack(model(values, scene).maps)
-
-
 def vector_of(values):
     return jnp.asarray([values[n] for n in NAMES])
 
 
 def typical_and_hard():
     return pytest.mark.parametrize("values", [TYPICAL, NASTY["steep-anywhere"]], ids=["typical", "steep"])
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def looked(model, vectors, scene, weights):
-    """Of each of (BATCH, ndim) vectors: whether the maps are finite, (BATCH, 4), and their weighted sum's gradient."""
-
-    def one(vector):
-        maps, pullback = jax.vjp(lambda v: stacked_maps(model, v, scene), vector)
-        return jnp.isfinite(maps).all((1, 2)), pullback(weights)[0]
-
-    return jax.lax.map(one, vectors)
-
-
-def random_weights(canvas, seed):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=(4, canvas.size, canvas.size)), jnp.result_type(float))
 
 
 def assert_all_finite(model, vectors, origin_shift=0.0):
@@ -152,7 +141,8 @@ def test_gradients_are_finite_differences(fidelity, values):
     def total(vector):
         return jnp.sum(weights * stacked_maps(model, vector, scene))
 
-    vector = vector_of(values)
+    # The bulge's series end at a slope of 2.4, and differences need both sides.
+    vector = vector_of(values | {"bulge_slope": min(values["bulge_slope"], 2.4 - 2e-3)})
     gradient = looked(model, jnp.tile(vector, (BATCH, 1)), scene, weights)[1][0]
     for i, name in enumerate(NAMES):
         step = jnp.zeros_like(vector).at[i].set(1e-3)

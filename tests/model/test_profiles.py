@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -48,6 +49,20 @@ def test_disc_is_freeman_s(radius):
     near = RADII[100 * radius > RADII]
     expected = 10**10.3 / (2 * math.pi * radius**2) * np.exp(-near / radius)
     np.testing.assert_allclose(disc.face_on_density(values, jnp.asarray(near)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.4])
+def test_bulge_s_curvature_is_finite_up_to_the_ends_of_its_series(gamma):
+    """The second derivative in the slope: the difference of first ones, whose own error is of second order."""
+
+    def density(slope):
+        values = {"log10_bulge_mass": 10.3, "log10_bulge_radius": -0.4, "bulge_slope": slope}
+        return Bulge().face_on_density(values, jnp.asarray(0.7))
+
+    step = 1e-4
+    inside = jnp.clip(gamma, 2 * step, 2.4 - 2 * step)
+    expected = (jax.grad(density)(inside + step) - jax.grad(density)(inside - step)) / (2 * step)
+    assert float(jax.grad(jax.grad(density))(jnp.asarray(gamma))) == pytest.approx(float(expected), rel=1e-2)
 
 
 @pytest.mark.parametrize("concentration", [5.0, 9.7, 15.0])
