@@ -36,7 +36,7 @@ def seen(nodes: tuple[int, int, int], curve: str) -> tuple[np.ndarray, float]:
         cosine, sine = jnp.cos(inclination), jnp.sin(inclination)
         across = jnp.asarray(radius * np.sin(angle)) * jnp.sqrt(cosine**2 + (thickness * sine) ** 2)
         along = jnp.asarray(radius * np.cos(angle))
-        m = line_of_sight.moments(along, across, cosine, sine, thickness, CURVES[curve])
+        m = line_of_sight.moments(along, across, cosine, sine, thickness, lambda r: jnp.sqrt(CURVES[curve](r)))
         return jnp.stack([jnp.log10(m.density), sine * m.cosine, jnp.sqrt(m.squared)])
 
     cases = [(np.deg2rad(i), q) for i in INCLINATIONS for q in THICKNESSES]
