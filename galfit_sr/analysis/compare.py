@@ -125,7 +125,7 @@ def compare(
 def _assumed(reference: Fit, other: Fit) -> list[str]:
     """What two fits assumed differently, so that predictor and sampler are not all that differs between them."""
     notes = []
-    here, there = ({p.name: p for p in fit.posterior.parameters} for fit in (reference, other))
+    here, there = ({p.name: p.signature() for p in fit.posterior.parameters} for fit in (reference, other))
     differ = [name for name in {**here, **there} if here.get(name) != there.get(name)]
     if differ:
         notes.append(

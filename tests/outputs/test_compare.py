@@ -157,6 +157,13 @@ def test_samplers_tell_posteriors_apart(posterior, other):
     assert row.measures["shift"].error > 1.5 * shorter.measures["shift"].error
 
 
+def test_the_same_priors_read_from_files_are_the_same(posterior, tmp_path):
+    """NumPyro's distributions are equal only to themselves."""
+    posterior.save(tmp_path / "posterior.nc")
+    read = gs.Posterior.load(tmp_path / "posterior.nc")
+    assert gs.compare(posterior, read).notes == ()
+
+
 def test_what_fits_assumed_differently_is_said(posterior, other):
     assert gs.compare(posterior, other).notes == ()
     name = posterior.parameters.names[0]
