@@ -32,7 +32,7 @@ def mock(
     fidelity: Annotated[str, typer.Option(help="pixel: integrated over pixels; point: at their centres.")] = "pixel",
     noise: Annotated[float, typer.Option(min=0, help="Noise, in units of MaNGA's; 0 for exact maps.")] = 1.0,
     correlation: Annotated[
-        float, typer.Option(help="FWHM [arcsec] over which noise is correlated; MaNGA's is 1.6.")
+        float, typer.Option(help="FWHM in arcsec over which noise is correlated; MaNGA's is 1.6.")
     ] = 0.0,
     redshift: Annotated[float, typer.Option(help="Of the galaxy.")] = 0.03,
     fibres: Annotated[int, typer.Option(min=0, help="Of the hexagonal bundle, 19 to 127; 0 for no mask.")] = 127,
