@@ -193,8 +193,11 @@ class _Marginals:
         return self._evaluated("log_prob", theta)
 
     def _evaluated(self, what: str, x: jax.Array) -> jax.Array:
-        values = [kind.evaluated(what, x) for kind in self._kinds]
-        return reduce(lambda rest, i: jnp.where(self._kinds[i].own, values[i], rest), range(1, len(values)), values[0])
+        first, *others = self._kinds
+        values = first.evaluated(what, x)
+        for kind in others:
+            values = jnp.where(kind.own, kind.evaluated(what, x), values)
+        return values
 
 
 class _Kind(NamedTuple):
