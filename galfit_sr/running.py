@@ -55,7 +55,7 @@ def run_fit(
         folder: of the run.
         resume: go on from the checkpoint in it.
         overwrite: give up what a run left in it.
-        command: that repeats the run, for the report.
+        command: that begins the run, for the report; one that goes on from it is not told there.
         progress: called with stage, fraction done (None if unknown) and a few words.
         observation: the data that the configuration names, if they are read already.
 
@@ -86,6 +86,7 @@ def run_fit(
         overwrite=overwrite,
         galaxy=observation.name,
         config_toml=text,
+        command=command,
     )
     finished = (folder / "summary.json").is_file()
     if finished:
@@ -114,7 +115,7 @@ def run_fit(
         announce=announce,
     )
     progress("report", None, "")
-    write_run(folder, posterior, observation, model, text, command)
+    write_run(folder, posterior, observation, model, text)
     if posterior.converged:
         clear(folder)
     return posterior, observation

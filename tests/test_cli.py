@@ -408,6 +408,10 @@ class TestFit:
         out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         assert "log evidence" in out
+        # Repeated is the run, not its last session.
+        began = "galfit-sr fit --config fit.toml --out stopped"
+        assert json.loads((prepared / "stopped" / "run.json").read_text())["command"] == began
+        assert began in (prepared / "stopped" / "report.html").read_text()
 
     def test_ctrl_c_while_compiling(self, prepared, tmp_path):
         """XLA compiles in threads of its own, which crashed the command as it ended."""

@@ -83,10 +83,11 @@ def claim_folder(
     overwrite: bool = False,
     galaxy: str = "",
     config_toml: str | None = None,
+    command: str | None = None,
 ) -> None:
     """Make `folder` that of a run, or see that it already is.
 
-    An empty or missing folder is claimed. One that holds the same run is left as it is.
+    An empty or missing folder is claimed. One that holds the same run is left as it is, with the command that began it.
 
     Args:
         folder: made if missing.
@@ -95,6 +96,7 @@ def claim_folder(
         overwrite: give up what a run has left there.
         galaxy: name to tell people what the folder holds.
         config_toml: of the run, to tell people in what another one differs.
+        command: the command line that begins the run, for those who repeat it.
 
     Raises:
         InputError: the folder holds another run, or files that are no run's, or cannot be written.
@@ -123,7 +125,7 @@ def claim_folder(
             raise InputError(f"{folder} holds files that are not a galfit_sr run; an empty or new folder is needed")
     except OSError as error:
         raise InputError(write_failure(folder, error)) from error
-    write_text(mark, json_text({"fingerprint": fingerprint, "galaxy": galaxy}))
+    write_text(mark, json_text({"fingerprint": fingerprint, "galaxy": galaxy, "command": command}))
 
 
 def write_run(
@@ -141,14 +143,14 @@ def write_run(
         posterior, observation: of the fit.
         model: the full-resolution model, for the profiles.
         config_toml: the complete configuration.
-        command: the command line that repeats the run.
+        command: the command line that repeats the run, if the folder was not claimed with one.
 
     Raises:
         InputError: the folder holds another run, or cannot be written (disk full, permissions).
     """
     folder = Path(folder)
     fingerprint = run_fingerprint(config_toml, posterior.data_fingerprint)
-    claim_folder(folder, fingerprint, resume=True, galaxy=observation.name)
+    claim_folder(folder, fingerprint, resume=True, galaxy=observation.name, command=command)
     if config_toml is not None:
         write_text(folder / "config.toml", config_toml)
     posterior.save(folder / "posterior.nc")
@@ -157,9 +159,8 @@ def write_run(
     profiles = profile_bands(posterior, model, observation.redshift, seed=posterior.seed)
     write_text(folder / "profiles.ecsv", to_ecsv(profiles))
     write_text(folder / "summary.json", json_text(summary(posterior, observation)))
-    mark = {"fingerprint": fingerprint, "galaxy": observation.name, "command": command}
-    write_text(folder / "run.json", json_text(mark))
-    write_report(folder, Run(posterior, observation, profiles, config_toml, command))
+    begun_by = _read_mark(folder / "run.json").get("command")
+    write_report(folder, Run(posterior, observation, profiles, config_toml, begun_by))
 
 
 def write_first_answer(folder: str | Path, answer: FirstAnswer, observation: Observation) -> None:

@@ -65,18 +65,27 @@ def save_answer(files: Checkpoints, start: Start) -> None:
         arrays |= {f"{name}_{number}": array for name, array in own.items()}
     shift = np.asarray(start.strata[0].problem.arrays.shift, dtype=np.float64)
     arrays |= {"strata": len(start.strata), "shift": shift, "calls": start.calls, "uncovered": start.uncovered}
+    arrays |= {"parts": list(start.seconds), "seconds": list(start.seconds.values())}
     np.savez(buffer, **arrays)
     write_bytes(files.answer, buffer.getvalue())
 
 
 def load_answer(files: Checkpoints, problem: Problem) -> tuple[Problem, Start] | None:
-    """The problem cut as it was, and what was saved of its strata; None if there is nothing."""
+    """The problem cut as it was, and what was saved of its strata; None if there is nothing.
+
+    Raises:
+        InputError: the file is damaged, or that of another version.
+    """
     if not files.answer.exists():
         return None
-    with np.load(files.answer) as stored:
-        cut = problem.cut_by(stored["shift"])
-        strata = tuple(_stored_stratum(stored, number, cut) for number in range(int(stored["strata"])))
-        return cut, Start(strata, int(stored["calls"]), float(stored["uncovered"]))
+    try:
+        with np.load(io.BytesIO(files.answer.read_bytes())) as stored:
+            cut = problem.cut_by(stored["shift"])
+            strata = tuple(_stored_stratum(stored, number, cut) for number in range(int(stored["strata"])))
+            seconds = dict(zip(stored["parts"].tolist(), stored["seconds"].tolist(), strict=True))
+            return cut, Start(strata, int(stored["calls"]), float(stored["uncovered"]), seconds)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(unreadable_checkpoint(files.answer)) from error
 
 
 def _stored_stratum(stored: Mapping[str, np.ndarray], number: int, problem: Problem) -> Stratum:
@@ -125,15 +134,15 @@ _State = TypeVar("_State")
 _Rows = TypeVar("_Rows", bound=tuple)
 
 
-def save_state(path: Path, mark: str, state: Any, rows: Any) -> None:
-    """Writes the state of a sampler, a tree of arrays and PRNG keys, and a named tuple of what it gave so far."""
+def save_state(path: Path, mark: str, state: Any, rows: Any, seconds: float) -> None:
+    """Writes the state of a sampler, a tree of arrays and PRNG keys, a named tuple of what it gave, and its time."""
     leaves = [jax.random.key_data(a) if _is_key(a) else a for a in jax.tree.leaves(state)]
     buffer = io.BytesIO()
-    np.savez(buffer, *map(np.asarray, leaves), mark=mark, **rows._asdict())
+    np.savez(buffer, *map(np.asarray, leaves), mark=mark, seconds=seconds, **rows._asdict())
     write_bytes(path, buffer.getvalue())
 
 
-def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[_State, _Rows]:
+def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[_State, _Rows, float]:
     """What `save_state` wrote.
 
     Args:
@@ -148,7 +157,7 @@ def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[
     leaves, tree = jax.tree.flatten(like)
     try:
         with np.load(io.BytesIO(path.read_bytes())) as stored:
-            theirs = str(stored["mark"])
+            theirs, seconds = str(stored["mark"]), float(stored["seconds"])
             arrays = [stored[f"arr_{i}"] for i in range(len(leaves))]
             found = rows(*(stored[name] for name in rows._fields))  # type: ignore[attr-defined]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -160,7 +169,7 @@ def load_state(path: Path, mark: str, like: _State, rows: type[_Rows]) -> tuple[
         for a, leaf in zip(arrays, leaves, strict=True)
     ]
     placed = [jax.device_put(a, leaf.sharding) for a, leaf in zip(restored, leaves, strict=True)]
-    return jax.tree.unflatten(tree, placed), found
+    return jax.tree.unflatten(tree, placed), found, seconds
 
 
 def _is_key(leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:

@@ -93,6 +93,7 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
         evidence_error,
         None if evidence is None else information(weighed.log_weights, exact, evidence),
         run.calls + count,
+        run.seconds,
         certified,
         diagnostics=run.diagnostics,
     )

@@ -15,6 +15,7 @@ from scipy.special import ndtr
 from .checkpoint import mark_of
 from .problem import CHUNK, Problem, batch_log_likelihood, log_likelihoods
 from .proposal import batch_log_ratio, from_cube, log_ratio
+from .stopwatch import Stopwatch
 from .walk import FIRST_SCALE, Kernel, differences, steered
 
 
@@ -89,6 +90,7 @@ class Walks(InternalSampler):
         self.engine = engine
         self.scale = FIRST_SCALE
         self.accepted, self.walked = 0.0, 0
+        self.watch = Stopwatch()
         self._pending: list[float] = []
         self._drawing = True
         self._drawn: list[SamplerReturn] = []

@@ -31,6 +31,7 @@ from .nested import STARTS, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods
 from .proposal import Proposal, Rivals, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information
+from .stopwatch import Stopwatch
 from .walk import repartitioned_log_likelihood
 
 _ROUND = 10
@@ -108,7 +109,7 @@ def run_nss(
     Raises:
         InputError: blackjax is not installed, or a checkpoint is not that of this run.
     """
-    began = time.monotonic()
+    began, watch = time.monotonic(), Stopwatch()
     _check_installed()
     ndim, dtype = problem.target.ndim, problem.arrays.shift.dtype
     proposal = make_proposal(ndim, mixture if settings.start == "repartitioned" else None, dtype, rivals)
@@ -121,7 +122,8 @@ def run_nss(
     begin = partial(_begin, problem.target, devices_for(settings.nlive))
     if resume and checkpoint is not None and checkpoint.exists():
         like = jax.eval_shape(begin, jax.ShapeDtypeStruct((settings.nlive, ndim), dtype), *shared)
-        state, dead = load_state(checkpoint, mark, like, _Dead)
+        state, dead, before = load_state(checkpoint, mark, like, _Dead)
+        watch = Stopwatch(before)
         state = replicated(state, mesh)
     else:
         z, dead = _drawn(problem, proposal, settings, seed)
@@ -132,7 +134,7 @@ def run_nss(
         state, died = _advance(problem.target, mesh, slices, settings.batch, state, key, *shared)
         dead = _Dead(*(np.concatenate([a, np.asarray(b, np.float64)]) for a, b in zip(dead, died, strict=True)))
         if checkpoint is not None:
-            save_state(checkpoint, mark, state, dead)
+            save_state(checkpoint, mark, state, dead, watch.seconds)
         left = _left(state, dead, settings)
         calls = settings.nlive + int(dead.calls.sum())
         limited = reached(settings, began, calls)
@@ -140,7 +142,7 @@ def run_nss(
             share = len(dead.value) / (len(dead.value) + settings.nlive * max(left - settings.dlogz, 0.0) + 1)
             evidence = _evidence(dead, settings)[0] + problem.offset
             progress("nested slice sampling", share, f"{calls:,} calls, log evidence {evidence:.1f}")
-    return _collect(problem, proposal, state, dead, settings, left <= settings.dlogz)
+    return _collect(problem, proposal, state, dead, settings, watch.seconds, left <= settings.dlogz)
 
 
 def _check_installed() -> None:
@@ -277,7 +279,9 @@ def _left(state: Any, dead: _Dead, settings: Nss) -> float:
     return float(np.logaddexp(evidence, most) - evidence)
 
 
-def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, settings: Nss, ended: bool) -> Sampled:
+def _collect(
+    problem: Problem, proposal: Proposal, state: Any, dead: _Dead, settings: Nss, seconds: float, ended: bool
+) -> Sampled:
     values = np.asarray(state.particles.loglikelihood, np.float64)
     order = np.argsort(values)
     z = np.concatenate([dead.z, np.asarray(state.particles.position, np.float64)[order]])
@@ -297,6 +301,7 @@ def _collect(problem: Problem, proposal: Proposal, state: Any, dead: _Dead, sett
         evidence_error(np.exp(log_weights), log_volume),
         information(log_weights, log_likelihood, evidence + problem.offset),
         calls,
+        seconds,
         ended,
         log_volume,
         diagnostics={"calls_per_point": float(walks.sum()) / max(walks.size, 1)},

@@ -29,6 +29,7 @@ from .limits import check_positive, check_whole, reached
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, log_likelihoods, log_standard_normal
 from .sampled import Sampled
+from .stopwatch import Stopwatch
 
 MOST_RHAT = 1.01
 """Up to which chains count as one distribution (Vehtari et al. 2021, Bayesian Anal. 16, 667)."""
@@ -114,7 +115,7 @@ def run_nuts(
         InputError: the posterior density is not finite where the chains should start, they never leave their starts,
             or a checkpoint is not that of this run.
     """
-    began = time.monotonic()
+    began, watch = time.monotonic(), Stopwatch()
     mesh = devices_for(settings.chains)
     arrays, dtype = replicated(problem.arrays, mesh), problem.arrays.shift.dtype
     fixed = dataclasses.replace(settings, effective_samples=1, most_draws=_ROUND, max_seconds=None, max_calls=None)
@@ -122,7 +123,8 @@ def run_nuts(
     chains = _start(problem, mesh, arrays, mixture, settings, seed)
     steps = None
     if resume and checkpoint is not None and checkpoint.exists():
-        chains, steps = load_state(checkpoint, mark, chains, _Steps)
+        chains, steps, before = load_state(checkpoint, mark, chains, _Steps)
+        watch = Stopwatch(before)
     quality, limited = _judge(steps, settings), False
     while steps is None or not (limited or quality.enough):
         states, more = _advance(problem.target, mesh, settings.target_acceptance, *chains, arrays)
@@ -133,13 +135,13 @@ def run_nuts(
         if count < settings.warmup and count % _STAGE == 0:
             chains = _whitened(problem, mesh, arrays, chains, steps.z[:, -(count // 2) :], settings)
         if checkpoint is not None:
-            save_state(checkpoint, mark, chains, steps)
+            save_state(checkpoint, mark, chains, steps, watch.seconds)
         quality = _judge(steps, settings)
         calls = int(np.sum(steps.gradients))
         limited = reached(settings, began, calls)
         if progress is not None:
             progress("NUTS", quality.share, f"{calls:,} gradients, {quality.words}")
-    return _collect(problem, steps, quality, settings)
+    return _collect(problem, steps, quality, watch.seconds, settings)
 
 
 def _longer(steps: np.ndarray, more: np.ndarray) -> np.ndarray:
@@ -327,7 +329,7 @@ def _judge(steps: _Steps | None, settings: Nuts) -> _Quality:
     return _Quality(rhat, effective, int(np.sum(steps.divergent[:, settings.warmup :])), enough, share)
 
 
-def _collect(problem: Problem, steps: _Steps, quality: _Quality, settings: Nuts) -> Sampled:
+def _collect(problem: Problem, steps: _Steps, quality: _Quality, seconds: float, settings: Nuts) -> Sampled:
     # A run that a limit ended while it warmed up still has something to show, and is not converged.
     first = min(settings.warmup, steps.z.shape[1] - _ROUND)
     z = steps.z[:, first:].reshape(-1, problem.target.ndim)
@@ -341,6 +343,7 @@ def _collect(problem: Problem, steps: _Steps, quality: _Quality, settings: Nuts)
         None,
         None,
         int(np.sum(steps.gradients)),
+        seconds,
         good,
         chains=settings.chains,
         effective=max(quality.effective, 1.0),

@@ -22,6 +22,7 @@ class Sampled:
         log_evidence, log_evidence_error: natural logarithm and standard deviation; None for Markov chains.
         information: from the prior to the posterior, in nats; None likewise.
         calls: evaluations of the likelihood.
+        seconds: that the sampling took, in all sessions.
         converged: whether the sampler's own test was passed.
         log_volume: (n,) log of the volume of the sampled density above each sample, falling within each of the runs
             that follow each other; None where there is none.
@@ -37,6 +38,7 @@ class Sampled:
     log_evidence_error: float | None
     information: float | None
     calls: int
+    seconds: float
     converged: bool
     log_volume: np.ndarray | None = None
     chains: int = 1
@@ -75,6 +77,7 @@ def joined(parts: Sequence[Sampled]) -> Sampled:
         error(part.log_evidence_error for part in parts),
         information(log_weights, log_likelihood, log_evidence),
         sum(part.calls for part in parts),
+        sum(part.seconds for part in parts),
         all(part.converged for part in parts),
         np.concatenate([cast(np.ndarray, part.log_volume) for part in parts]),
         diagnostics=diagnostics,

@@ -41,7 +41,7 @@ class Stage(NamedTuple):
         problem: cut between its modes.
         sampled: the samples.
         calls: evaluations of the likelihood, those of the first answer included.
-        seconds: name of a part -> what it took.
+        seconds: name of a part -> what it took, in all sessions.
     """
 
     problem: Problem
@@ -74,25 +74,19 @@ def sample(
         announce: called with the first answer, before sampling.
     """
     began = time.monotonic()
-    seconds: dict[str, float] = {}
-
-    def spent(part: str) -> None:
-        seconds[part] = time.monotonic() - began - sum(seconds.values())
-
     stored = load_answer(files, problem) if resume and files is not None else None
     if stored is not None:
         problem, start = stored
-        spent("first answer")
     else:
         answer = find_answer(problem, seed, progress, candidates)
         if announce is not None:
             announce(answer)
         problem = answer.problem
-        spent("first answer")
+        seconds = {"first answer": time.monotonic() - began}
         start = _start(answer, settings, seed, progress)
         if start.calls:
-            spent("bending")
-        start = start._replace(calls=start.calls + answer.calls)
+            seconds["bending"] = time.monotonic() - began - seconds["first answer"]
+        start = start._replace(calls=start.calls + answer.calls, seconds=seconds)
         if files is not None:
             save_answer(files, start)
     run_with, part = _RUNS[type(settings)]
@@ -109,11 +103,10 @@ def sample(
             resume=resume,
         )
         runs.append(bent_back(stratum.problem, run))
-    spent(part)
     run = joined(runs)
     if not math.isnan(start.uncovered):
         run = dataclasses.replace(run, diagnostics={**run.diagnostics, "uncovered": start.uncovered})
-    return Stage(problem, run, start.calls + run.calls, seconds)
+    return Stage(problem, run, start.calls + run.calls, {**start.seconds, part: run.seconds})
 
 
 def _start(answer: FirstAnswer, settings: Sampler, seed: int, progress: Progress | None) -> Start:

@@ -10,7 +10,8 @@ balance heuristic (Veach & Guibas 1995, SIGGRAPH 95, 419; Owen & Zhou 2000, J. A
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -41,6 +42,7 @@ class Start(NamedTuple):
     Attributes:
         strata: one for each.
         calls: evaluations of the likelihood that they took.
+        seconds: name of a part of the way there -> what it took.
         uncovered: share of independent draws from the posterior that lie where none of them reaches; NaN if nobody
             looked.
     """
@@ -48,6 +50,7 @@ class Start(NamedTuple):
     strata: tuple[Stratum, ...]
     calls: int
     uncovered: float = math.nan
+    seconds: Mapping[str, float] = MappingProxyType({})
 
 
 def rivals_of(strata: Sequence[Stratum]) -> list[Rivals | None]:

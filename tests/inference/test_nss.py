@@ -119,6 +119,7 @@ def test_a_limit_ends_it_and_it_goes_on_as_if_there_had_been_none(tmp_path):
     on = run_nss(problem, mixture, SMALL, 1, checkpoint=checkpoint, resume=True)
     np.testing.assert_array_equal(on.z, whole.z)
     assert (on.log_evidence, on.calls) == (whole.log_evidence, whole.calls)
+    assert on.seconds > part.seconds
     with pytest.raises(InputError, match="another run"):
         run_nss(problem, mixture, SMALL, 2, checkpoint=checkpoint, resume=True)
 

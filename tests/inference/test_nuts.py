@@ -99,6 +99,7 @@ def test_a_limit_ends_it_and_it_goes_on_as_if_there_had_been_none(tmp_path):
     on = run_nuts(GAUSSIAN.problem, mixture, SETTINGS, 1, checkpoint=checkpoint, resume=True)
     np.testing.assert_array_equal(on.z, run().z)
     assert on.diagnostics == run().diagnostics
+    assert on.seconds > part.seconds
 
 
 def test_checkpoints_that_are_not_its_own_are_refused(tmp_path):

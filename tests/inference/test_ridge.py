@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from galfit_sr.errors import InputError
 from galfit_sr.inference.checkpoint import Checkpoints, load_answer, save_answer
 from galfit_sr.inference.fit import first_answer
 from galfit_sr.inference.flow import LAYERS
@@ -147,9 +148,9 @@ def test_a_checkpoint_keeps_ridges_and_mixtures(straight, tmp_path):
     bent = dataclasses.replace(laplace_mixture(modes), couplings=untrained((1, LAYERS), 6, 12, 1))
     saved = Stratum(problem, laplace_mixture(modes)), Stratum(SHEET, bent)
     assert load_answer(files, SHEET) is None
-    save_answer(files, Start(saved, 7, 0.25))
-    cut, (strata, calls, uncovered) = load_answer(files, SHEET)
-    assert (calls, uncovered) == (7, 0.25)
+    save_answer(files, Start(saved, 7, 0.25, {"first answer": 1.5, "bending": 2.5}))
+    cut, (strata, *others) = load_answer(files, SHEET)
+    assert others == [7, 0.25, {"first answer": 1.5, "bending": 2.5}]
     assert ridge_of(cut) is None
     for stratum, before in zip(strata, saved, strict=True):
         ridges = [jax.tree.leaves(ridge_of(one.problem)) for one in (stratum, before)]
@@ -158,3 +159,6 @@ def test_a_checkpoint_keeps_ridges_and_mixtures(straight, tmp_path):
             np.testing.assert_array_equal(here, there)
         y = np.random.default_rng(3).standard_normal((5, 6))
         np.testing.assert_array_equal(log_likelihoods(stratum.problem, y), log_likelihoods(before.problem, y))
+    files.answer.write_bytes(files.answer.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"answer\.npz cannot be read as a checkpoint of this version"):
+        load_answer(files, SHEET)

@@ -151,6 +151,7 @@ def part_of(n: int, log_evidence: float, error: float, seed: int) -> Sampled:
         error,
         1.0,
         100 * seed,
+        10.0 * seed,
         seed != 3,
         -np.arange(1.0, n + 1),
         diagnostics={"acceptance": 0.1 * seed, "families": 10.0 * seed, "shrinkage_error": 0.5 * error},
@@ -168,6 +169,7 @@ def test_parts_are_joined_by_their_evidences():
     assert found.diagnostics["acceptance"] == pytest.approx(0.75 * 0.1 + 0.25 * 0.2)
     assert found.diagnostics["runs"] == 2
     assert found.calls == 300
+    assert found.seconds == 30
     assert found.converged
     weights = np.exp(found.log_weights)
     assert weights[:50].sum() == pytest.approx(0.75)
