@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from same_run import assert_same
 
 from galfit_sr.errors import InputError
 from galfit_sr.inference import nested
@@ -69,11 +70,6 @@ def batches(monkeypatch) -> list[int]:
     monkeypatch.setattr(Kernel, "run", counted_run)
     monkeypatch.setattr(Walks, "_draw", counted_draw)
     return calls
-
-
-def assert_same(run: Sampled, other: Sampled) -> None:
-    for name in {field.name for field in dataclasses.fields(run)} - {"seconds"}:
-        np.testing.assert_array_equal(getattr(run, name), getattr(other, name), err_msg=name)
 
 
 def assert_partial(run: Sampled) -> None:
