@@ -103,7 +103,7 @@ def evaluated(name: str, dtype: type) -> Evaluated:
         @jax.jit
         def everything(u):
             theta = prior.transform(u)
-            slopes = jax.vmap(jax.jacrev(prior.transform))(u)
+            slopes = jax.vmap(jax.jacfwd(prior.transform))(u)
             return u, theta, slopes, prior.cube(theta), prior.log_density(theta)
 
         return Evaluated(*map(np.asarray, everything(u)))
