@@ -94,24 +94,21 @@ class ProgressDisplay:
 def print_result(posterior: Posterior, folder: Path) -> None:
     """The posterior on stdout in a table, angles as astronomers count them, and where the rest of it is."""
     # Loads JAX, which commands that print no result need not wait for.
-    from .analysis.display import IN_DEGREES
+    from .analysis.display import errors
     from .inference.correction import in_words
-    from .inference.derived import derived_summary
+    from .inference.derived import shown_quantities
 
-    summary, derived = posterior.summary(), derived_summary(posterior)
-    summary = {
-        IN_DEGREES.get(name, name): derived[IN_DEGREES[name]] if name in IN_DEGREES else row
-        for name, row in summary.items()
-    }
+    summary = posterior.summary()
     with_truth = any("truth" in row for row in summary.values())
     table = Table("parameter", title=posterior.galaxy)
     for heading in ("median", "-", "+", *(["truth"] if with_truth else []), "unit"):
         table.add_column(heading, justify="left" if heading == "unit" else "right")
-    for name, row in summary.items():
-        numbers = [row["q50"], row["q50"] - row["q16"], row["q84"] - row["q50"]]
+    for quantity in shown_quantities(posterior.parameters):
+        row = summary[quantity.name]
+        numbers = [row["q50"], *errors(row, quantity.period)]
         numbers += [row["truth"]] if with_truth and "truth" in row else []
         cells = [f"{number:.3f}" for number in numbers] + [""] * (with_truth and "truth" not in row)
-        table.add_row(name, *cells, row["unit"])
+        table.add_row(quantity.name, *cells, row["unit"])
     # A narrow terminal breaks lines: better than numbers that end in dots.
     console = Console()
     natural = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum

@@ -24,6 +24,7 @@ from scipy.special import erf
 import galfit_sr as gs
 from galfit_sr.analysis.rendering import json_text
 from galfit_sr.files import write_text
+from galfit_sr.inference.derived import parameter_summary
 from galfit_sr.observations.mock import MOCK_TRUTH
 from galfit_sr.observations.region import apply_region
 from galfit_sr.parameters import JITTER
@@ -124,7 +125,7 @@ def fitted(case: str, remedy: str, seed: int) -> dict[str, Any]:
     make, how = FITS[case, remedy]
     began = time.monotonic()
     posterior = gs.fit(make(seed), model=MODEL, sampler=SAMPLER, seed=seed, **how())
-    rows = posterior.summary()
+    rows = parameter_summary(posterior)
     return {
         "case": case,
         "remedy": remedy,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..inference.derived import QUANTITIES, derived_truth, derived_values
+from ..inference.derived import Quantity, derived_truth, determined, known_truth, shown_quantities
 from ..inference.results import Posterior
 from ..inference.statistics import unwrapped, wrap
 
@@ -22,7 +23,6 @@ _SYMBOLS = {
     "Msun / Lsun": (r"$\mathrm{M_\odot/L_\odot}$", "M<sub>☉</sub>/L<sub>☉</sub>"),
     "km / s": (r"km/s", "km/s"),
 }
-IN_DEGREES = {"position_angle": "position_angle_deg", "inclination": "inclination_deg"}
 COMPONENT_TITLES = {"bulge": "bulge", "disc1": "inner disc", "disc2": "outer disc", "halo": "halo"}
 MAP_TITLES = {
     "brightness": "Surface brightness",
@@ -62,28 +62,13 @@ class Column(NamedTuple):
 
 def parameter_columns(posterior: Posterior) -> list[Column]:
     """All free parameters, in order; position angle and inclination in degrees as people use them."""
-    derived = {column.name: column for column in derived_columns(posterior)}
-    columns = []
-    for parameter, values in zip(posterior.parameters.free, posterior.samples.T, strict=True):
-        if parameter.name in IN_DEGREES:
-            columns.append(derived[IN_DEGREES[parameter.name]])
-            continue
-        truth = posterior.truth.get(parameter.name)
-        columns.append(
-            _column(posterior, parameter.name, parameter.label, parameter.unit, values, truth, parameter.circle)
-        )
-    return columns
+    shown = shown_quantities(posterior.parameters)
+    return _columns(posterior, shown, known_truth(posterior, shown))
 
 
 def derived_columns(posterior: Posterior) -> list[Column]:
     """All derived quantities that the model has."""
-    values = derived_values(posterior.columns())
-    truth = derived_truth(posterior)
-    return [
-        _column(posterior, q.name, q.label, q.unit, values[q.name], truth.get(q.name), q.circle)
-        for q in QUANTITIES
-        if q.name in values
-    ]
+    return _columns(posterior, determined([p.name for p in posterior.parameters]), derived_truth(posterior))
 
 
 def all_columns(posterior: Posterior) -> list[Column]:
@@ -112,13 +97,11 @@ def prior_columns(posterior: Posterior, draws: np.ndarray) -> list[np.ndarray]:
     Returns:
         (m,) for each free parameter.
     """
-    shown = []
-    quantities = {q.name: q for q in QUANTITIES}
-    for parameter, column, values in zip(posterior.parameters.free, parameter_columns(posterior), draws.T, strict=True):
-        if parameter.name in IN_DEGREES:
-            values = quantities[column.name].compute({parameter.name: values})
-        shown.append(on_branch(values, column, posterior.weights))
-    return shown
+    values = dict(zip(posterior.parameters.names, draws.T, strict=True))
+    return [
+        on_branch(quantity.compute(values), column, posterior.weights)
+        for quantity, column in zip(shown_quantities(posterior.parameters), parameter_columns(posterior), strict=True)
+    ]
 
 
 def on_branch(values: np.ndarray, column: Column, weights: np.ndarray) -> np.ndarray:
@@ -135,7 +118,7 @@ def on_branch(values: np.ndarray, column: Column, weights: np.ndarray) -> np.nda
 
 def unit_html(unit: str) -> str:
     """A unit as HTML."""
-    return _SYMBOLS.get(unit, (unit, unit))[1]
+    return _SYMBOLS[unit][1] if unit in _SYMBOLS else escape(unit)
 
 
 def unit_text(unit: str) -> str:
@@ -148,7 +131,18 @@ def digits(error: float) -> int:
     return int(np.clip(1 - math.floor(math.log10(error)), 0, 6)) if error > 0 else 3
 
 
-def pull(row: dict[str, Any], period: float | None = None) -> float | None:
+def errors(row: Mapping[str, Any], period: float | None = None) -> tuple[float, float]:
+    """How far the central 68 % interval reaches below and above the median.
+
+    Args:
+        row: of a summary.
+        period: of a periodic quantity, whose differences are the short way round.
+    """
+    down, up = row["q50"] - row["q16"], row["q84"] - row["q50"]
+    return (down, up) if period is None else (down % period, up % period)
+
+
+def pull(row: Mapping[str, Any], period: float | None = None) -> float | None:
     """(truth - median) in units of half the central 68 % interval; None where the truth is not known.
 
     Args:
@@ -157,32 +151,29 @@ def pull(row: dict[str, Any], period: float | None = None) -> float | None:
     """
     if "truth" not in row:
         return None
-    error = (row["q84"] - row["q16"]) / 2
+    error = sum(errors(row, period)) / 2
     distance = row["truth"] - row["q50"]
     if period is not None:
-        error = float(wrap(row["q84"] - row["q16"], 0, period)) / 2
         distance = float(wrap(distance, -period / 2, period))
     return distance / error if error > 0 else math.copysign(math.inf, distance) if distance else 0.0
 
 
-def _column(
-    posterior: Posterior,
-    name: str,
-    label: str,
-    unit: str,
-    values: np.ndarray,
-    truth: float | None,
-    around: tuple[float, float] | None,
-) -> Column:
+def _columns(posterior: Posterior, quantities: Iterable[Quantity], truth: Mapping[str, float]) -> list[Column]:
+    values = posterior.columns()
+    return [_column(posterior.weights, q, q.compute(values), truth.get(q.name)) for q in quantities]
+
+
+def _column(weights: np.ndarray, quantity: Quantity, values: np.ndarray, truth: float | None) -> Column:
+    around = quantity.circle
     if around is not None:
-        values = unwrapped(values, posterior.weights, around[1])
-        middle = float(np.sum(posterior.weights * values))
+        values = unwrapped(values, weights, around[1])
+        middle = float(np.sum(weights * values))
         values, middle = values + (wrap(middle, *around) - middle), float(wrap(middle, *around))
         if truth is not None:
             truth = float(wrap(truth, middle - around[1] / 2, around[1]))
-    symbol = unit_text(unit)
-    period = None if around is None else around[1]
-    return Column(name, f"{label} [{symbol}]" if symbol else label, np.asarray(values), truth, unit, period)
+    symbol, label = unit_text(quantity.unit), quantity.label
+    label = f"{label} [{symbol}]" if symbol else label
+    return Column(quantity.name, label, np.asarray(values), truth, quantity.unit, quantity.period)
 
 
 def setting(value: Any) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..inference.correction import in_words
-from ..inference.derived import QUANTITIES, derived_summary
+from ..inference.derived import QUANTITIES, Quantity, derived_summary, shown_quantities
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
-from .display import COMPONENT_TITLES, IN_DEGREES, MAP_TITLES, digits, pull, setting, unit_html
+from .display import COMPONENT_TITLES, MAP_TITLES, digits, errors, pull, setting, unit_html
 from .report_page import MINUS, decimals, duration, figure_html, page_html, table_html, warnings_html
 
 CAPTIONS = {
@@ -123,7 +123,7 @@ def _headline(posterior: Posterior) -> str:
         )
         cards.append(
             f'<div class="card"><span class="what">{escape(quantity.description)}{unit}</span>'
-            f'<span class="value">{_measured(row, quantity.circle, degree)}</span>{truth}</div>'
+            f'<span class="value">{_measured(row, quantity.period, degree)}</span>{truth}</div>'
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -158,38 +158,24 @@ def _what(posterior: Posterior, observation: Observation) -> str:
 
 
 def _parameter_table(posterior: Posterior) -> str:
-    summary, derived = posterior.summary(), derived_summary(posterior)
-    rows = []
-    for parameter in posterior.parameters.free:
-        row, around, unit = summary[parameter.name], parameter.circle, parameter.unit
-        description = parameter.description
-        if parameter.name in IN_DEGREES:
-            quantity = next(q for q in QUANTITIES if q.name == IN_DEGREES[parameter.name])
-            row = derived[quantity.name]
-            around, unit, description = quantity.circle, quantity.unit, quantity.description
-        rows.append(_row(parameter.name, description, unit, row, around))
+    summary = posterior.summary()
+    rows = [_row(q, summary[q.name]) for q in shown_quantities(posterior.parameters)]
     return _table("Parameters", rows, any("truth" in row for row in summary.values()))
 
 
 def _derived_table(posterior: Posterior) -> str:
     derived = derived_summary(posterior)
-    rows = [
-        _row(q.name, q.description, q.unit, derived[q.name], q.circle)
-        for q in QUANTITIES
-        if q.name in derived and q.unit != "deg"
-    ]
+    rows = [_row(q, derived[q.name]) for q in QUANTITIES if q.name in derived and q.unit != "deg"]
     return _table("What follows from them", rows, any("truth" in row for row in derived.values())) if rows else ""
 
 
-def _row(
-    name: str, description: str, unit: str, row: Mapping[str, Any], around: tuple[float, float] | None
-) -> tuple[str, ...]:
+def _row(quantity: Quantity, row: Mapping[str, Any]) -> tuple[str, ...]:
     n = digits(row["std"])
-    deviation = pull(dict(row), None if around is None else around[1])
+    deviation = pull(row, quantity.period)
     return (
-        f"<code>{escape(name)}</code><br><small>{escape(description)}</small>",
-        unit_html(unit),
-        _measured(row, around),
+        f"<code>{escape(quantity.name)}</code><br><small>{escape(quantity.description)}</small>",
+        unit_html(quantity.unit),
+        _measured(row, quantity.period),
         f"{decimals(row['q05'], n)} to {decimals(row['q95'], n)}",
         f"{decimals(row['mean'], n)} ± {decimals(row['std'], n)}",
         decimals(row["truth"], n) if "truth" in row else "",
@@ -246,11 +232,9 @@ def _figure(name: str, figures: Mapping[str, bytes]) -> str:
     return figure_html(*CAPTIONS[name], figures[name], wide=name in _WIDE) if name in figures else ""
 
 
-def _measured(row: Mapping[str, Any], around: tuple[float, float] | None, unit: str = "") -> str:
-    """Median with its 68 % interval, to two digits of the error; differences the short way round a circle."""
-    up, down = row["q84"] - row["q50"], row["q50"] - row["q16"]
-    if around is not None:
-        up, down = up % around[1], down % around[1]
+def _measured(row: Mapping[str, Any], period: float | None, unit: str = "") -> str:
+    """Median with its 68 % interval, to two digits of the error."""
+    down, up = errors(row, period)
     n = digits(row["std"])
     return (
         f'{decimals(row["q50"], n)}{unit}<span class="errors"><sup>+{up:.{n}f}</sup>'

@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_bytes, write_failure, write_text
 from ..inference.answer import FirstAnswer
-from ..inference.derived import derived_summary
+from ..inference.derived import derived_summary, parameter_summary
 from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
@@ -229,7 +229,7 @@ def summary(posterior: Posterior, observation: Observation) -> dict[str, Any]:
     """
     content = {
         "object": posterior.galaxy or observation.name,
-        "parameters": posterior.summary(),
+        "parameters": parameter_summary(posterior),
         "derived": derived_summary(posterior),
         "log_evidence": posterior.log_evidence,
         "log_evidence_error": posterior.log_evidence_error,

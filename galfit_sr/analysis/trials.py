@@ -13,6 +13,7 @@ import numpy as np
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
 from ..errors import InputError, unknown_name
+from ..inference.derived import parameter_summary
 from ..inference.fit import fit
 from ..inference.ranks import ranks
 from ..inference.samplers import Sampler, check_sampler, sampler_name
@@ -126,7 +127,7 @@ def trial(setup: Setup, index: int) -> dict[str, Any]:
     seed = int(rng.integers(LARGEST, endpoint=True))
     told = mistold(setup.control, observation)
     posterior = fit(told, sampler=setup.sampler, parameters=setup.parameters, seed=seed, **setup.predictor())
-    summary = posterior.summary()
+    summary = parameter_summary(posterior)
     names = setup.parameters.names
     return {
         "index": index,

@@ -17,7 +17,7 @@ import numpy as np
 from ..emulation.card import Card
 from ..emulation.emulator import Emulator
 from ..inference.answer import FirstAnswer
-from ..inference.derived import QUANTITIES, derived_summary
+from ..inference.derived import derived_summary, shown_quantities
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, MAP_NAMES, MAP_UNITS, Observation
@@ -118,13 +118,13 @@ def _(observation: Observation) -> str:
 @html.register
 def _(answer: FirstAnswer) -> str:
     rows = []
-    for parameter, value, error in zip(
-        answer.problem.target.prior.parameters.free, answer.values, answer.errors, strict=True
-    ):
+    parameters, values = answer.problem.target.prior.parameters, answer.best_values()
+    for quantity, error in zip(shown_quantities(parameters), answer.errors, strict=True):
+        if quantity.unit == "deg":
+            error = np.rad2deg(error)
         n = digits(float(error))
-        rows.append(
-            (f"<code>{escape(parameter.name)}</code>", f"{decimals(value, n)} ± {error:.{n}f}", escape(parameter.unit))
-        )
+        estimate = f"{decimals(quantity.compute(values), n)} ± {error:.{n}f}"
+        rows.append((f"<code>{escape(quantity.name)}</code>", estimate, unit_html(quantity.unit)))
     facts = (
         f"maximum a posteriori with Laplace's errors, {len(answer.modes)} modes, {_chi2(answer.reduced_chi2)};"
         f" {answer.calls:,} likelihoods in {duration(answer.seconds)}"
@@ -135,7 +135,6 @@ def _(answer: FirstAnswer) -> str:
 
 @html.register
 def _(posterior: Posterior) -> str:
-    units = {q.name: unit_html(q.unit) for q in QUANTITIES}
     summary: dict[str, dict[str, Any]] = {**posterior.summary(), **derived_summary(posterior)}
     with_truth = any("truth" in row for row in summary.values())
     rows = []
@@ -144,7 +143,7 @@ def _(posterior: Posterior) -> str:
         cells = [f"<code>{escape(name)}</code>", *(decimals(row[q], n) for q in ("q50", "q16", "q84"))]
         if with_truth:
             cells.append(decimals(row["truth"], n) if "truth" in row else "")
-        rows.append([*cells, units.get(name, escape(row["unit"]))])
+        rows.append([*cells, unit_html(row["unit"])])
     evidence = ""
     if posterior.log_evidence is not None:
         error = "" if posterior.log_evidence_error is None else f" ± {posterior.log_evidence_error:.2f}"

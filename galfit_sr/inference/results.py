@@ -15,7 +15,8 @@ from ..maps import Maps, Observation
 from ..parameters import Parameters
 from ..shown import Shown
 from . import arviz_io
-from .statistics import describe, effective_sample_size, equal_weight_rows
+from .derived import shown_summary
+from .statistics import effective_sample_size, equal_weight_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,18 +159,14 @@ class Posterior(Shown):
         return equal_weight_rows(self.weights, n, seed)
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Free parameter -> mean, std, q05, q16, q50, q84, q95, unit, and truth where known.
+        """Free parameter -> mean, std, q05, q16, q50, q84, q95, unit, and truth where known: the rows of our tables.
 
-        Periodic parameters are described around their circular mean, see `statistics.Statistics`.
+        Angles are in degrees and have names of their own: `inclination_deg`, and `position_angle_deg` from north
+        through east, of the receding side, from 0 to 360. The latter is described around its circular mean, so that
+        q16 > q84 where the interval contains north, see `statistics.Statistics`. `samples` and `columns()` hold the
+        parameters themselves, in the units of the model.
         """
-        table = {}
-        for parameter, column in zip(self.parameters.free, self.samples.T, strict=True):
-            row: dict[str, Any] = describe(column, self.weights, parameter.circle)._asdict()
-            row["unit"] = parameter.unit
-            if parameter.name in self.truth:
-                row["truth"] = float(self.truth[parameter.name])
-            table[parameter.name] = row
-        return table
+        return shown_summary(self)
 
     def plot(self, observation: Observation | None = None) -> Figure:
         """Marginals of the key quantities, with the truth where known; or, with the data, the maps.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..inference.derived import derived_summary
+from ..inference.derived import derived_summary, parameter_summary
 from ..inference.results import Posterior
 from ..model.galaxy import GalaxyModel
 from .quantities import grown_summary
@@ -22,7 +22,7 @@ def record(posterior: Posterior, model: GalaxyModel, redshift: float) -> dict[st
     """
     derived = {**derived_summary(posterior), **grown_summary(posterior, model, redshift)}
     return {
-        "parameters": _kept(posterior.summary()),
+        "parameters": _kept(parameter_summary(posterior)),
         "derived": _kept(derived),
         "log_evidence": posterior.log_evidence,
         "log_evidence_error": posterior.log_evidence_error,

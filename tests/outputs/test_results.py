@@ -12,7 +12,7 @@ import pytest
 
 from galfit_sr.errors import InputError
 from galfit_sr.inference import stored_parameters
-from galfit_sr.inference.derived import derived_summary
+from galfit_sr.inference.derived import derived_summary, parameter_summary, shown_quantities
 from galfit_sr.inference.results import Posterior
 from galfit_sr.maps import Maps
 from galfit_sr.priors import Isotropic
@@ -107,10 +107,11 @@ def test_files_that_are_no_posterior_are_refused(posterior, tmp_path):
 
 def test_summary_has_what_the_run_promises(posterior):
     summary = posterior.summary()
-    assert tuple(summary) == posterior.parameters.names
+    in_degrees = {"position_angle": "position_angle_deg", "inclination": "inclination_deg"}
+    assert tuple(summary) == tuple(in_degrees.get(name, name) for name in posterior.parameters.names)
     for name, row in summary.items():
         assert set(row) == {"mean", "std", "q05", "q16", "q50", "q84", "q95", "unit", "truth"}
-        assert row["unit"] == posterior.parameters[name].unit
+        assert row["unit"] == ("deg" if name in in_degrees.values() else posterior.parameters[name].unit)
     without = dataclasses.replace(posterior, truth={"x0": 0.3}).summary()
     assert [name for name, row in without.items() if "truth" in row] == ["x0"]
 
@@ -120,9 +121,46 @@ def test_summary_recovers_the_gaussian(posterior):
     size = posterior.effective_sample_size
     assert size > 1000
     for name, row in posterior.summary().items():
-        if name != "position_angle":
-            assert abs(row["mean"] - row["truth"]) < 4.5 * row["std"] / np.sqrt(size), name
-    angle = posterior.summary()["position_angle"]
+        assert abs(row["mean"] - row["truth"]) < 4.5 * row["std"] / np.sqrt(size), name
+
+
+def test_angles_are_told_in_degrees_north_through_east_and_kept_in_radian(posterior):
+    told, kept = posterior.summary(), parameter_summary(posterior)
+    assert told["position_angle_deg"]["truth"] == pytest.approx(np.degrees(3.1) - 90)
+    assert told["position_angle_deg"]["q16"] < told["position_angle_deg"]["q50"] < told["position_angle_deg"]["q84"]
+    assert told["inclination_deg"]["std"] == pytest.approx(np.degrees(kept["inclination"]["std"]))
+    assert tuple(kept) == posterior.parameters.names
+    assert {name: row for name, row in kept.items() if name in told} == {
+        name: row for name, row in told.items() if name in kept
+    }
+    assert posterior.columns()["inclination"].max() < np.pi / 3
+    derived = derived_summary(posterior)
+    assert all(told[name] == derived[name] for name in told.keys() & derived.keys())
+
+
+def test_an_angle_around_north_has_its_median_there(posterior):
+    """1.58 rad from +x is half a degree beyond north, 4.6 degrees wide."""
+    column = posterior.parameters.names.index("position_angle")
+    shift = np.eye(posterior.parameters.ndim)[column] * (1.58 - 3.1)
+    north = dataclasses.replace(posterior, samples=posterior.samples + shift)
+    row = north.summary()["position_angle_deg"]
+    size = np.sqrt(posterior.effective_sample_size)
+    assert abs((row["q50"] - (np.degrees(1.58) - 90) + 180) % 360 - 180) < 4.5 * 1.3 * 4.6 / size
+    assert abs(row["q16"] - (360 + np.degrees(1.5) - 90)) < 4.5 * 1.5 * 4.6 / size
+    assert abs(row["q84"] - (np.degrees(1.66) - 90)) < 4.5 * 1.5 * 4.6 / size
+    assert row["std"] == pytest.approx(posterior.summary()["position_angle_deg"]["std"], rel=1e-6)
+
+
+def test_shown_quantities_follow_the_free_parameters(posterior):
+    fixed = posterior.parameters.replace("inclination", value=0.8)
+    names = [q.name for q in shown_quantities(fixed)]
+    assert names[:3] == ["x0", "y0", "position_angle_deg"]
+    assert "inclination_deg" not in names
+
+
+def test_the_models_angle_runs_over_its_cut(posterior):
+    size = posterior.effective_sample_size
+    angle = parameter_summary(posterior)["position_angle"]
     # 3.1 +- 0.08 runs over pi: the upper quantiles come back at the other end.
     assert abs(angle["q16"] - 3.02) < 4.5 * 0.08 * 1.5 / np.sqrt(size)
     assert abs(angle["q84"] - (3.18 - 2 * np.pi)) < 4.5 * 0.08 * 1.5 / np.sqrt(size)

@@ -11,7 +11,6 @@ from html_page import Page, assert_self_contained
 
 import galfit_sr as gs
 from galfit_sr.analysis.calibrate import Calibration
-from galfit_sr.analysis.display import IN_DEGREES
 from galfit_sr.analysis.trials import Setup
 from galfit_sr.emulation.registry import find_emulator
 from galfit_sr.errors import InputError
@@ -106,8 +105,17 @@ def test_posterior_shows_summary_and_warnings_first(posterior):
     row = page.row("inclination_deg")
     assert row[-1] == "°"
     assert row[4] == f"{np.degrees(0.8):.1f}"
+    assert page.row("position_angle_deg")[4] == f"{np.degrees(3.1) - 90:.1f}"
+    assert not {"position_angle", "inclination", "rad"} & {cell for row in page.rows for cell in row}
     assert all(page.text.index(warning) < page.text.index("median") for warning in posterior.warnings)
     assert "951.25 ± 0.30" in page.text
+
+
+def test_first_answer_shows_angles_as_its_posterior_does(answer):
+    page = Page(answer._repr_html_())
+    assert page.row("position_angle_deg")[1:] == [f"{np.degrees(3.1) - 90:.1f} ± {np.degrees(0.05):.1f}", "°"]
+    assert page.row("inclination_deg")[1:] == [f"{np.degrees(0.8):.1f} ± {np.degrees(0.05):.1f}", "°"]
+    assert "rad" not in {cell for row in page.rows for cell in row}
 
 
 def test_posterior_with_its_data_draws_maps(posterior, observation):
@@ -158,5 +166,15 @@ def test_a_narrow_terminal_shows_whole_numbers_and_angles_in_degrees(posterior, 
     assert "…" not in text
     summary = posterior.summary()
     for name, row in {**derived_summary(posterior), **summary}.items():
-        shown = (name in summary and name not in IN_DEGREES) or name in IN_DEGREES.values()
-        assert (re.search(rf"{name} +│ +{row['q50']:.3f} ", text) is not None) == shown, name
+        assert (re.search(rf"{name} +│ +{row['q50']:.3f} ", text) is not None) == (name in summary), name
+
+
+def test_the_terminals_errors_are_the_short_way_round(posterior, capsys):
+    column = posterior.parameters.names.index("position_angle")
+    samples = posterior.samples.copy()
+    samples[:, column] += np.pi / 2 - 3.1  # around north, where position angles begin anew
+    print_result(dataclasses.replace(posterior, samples=samples), Path("run"))
+    row = next(line for line in capsys.readouterr().out.splitlines() if "position_angle_deg" in line)
+    down, up = (float(cell) for cell in row.split("│")[3:5])
+    assert 3 < down < 6
+    assert 3 < up < 6
