@@ -37,7 +37,7 @@ CAPTIONS = {
         " emulator's own account, at its best fit. Found: its maps less those of the full-resolution model, both at the"
         " best fit of the reference.",
     ),
-    "corner": ("All pairs of parameters", "As above, for every parameter. Scroll to see all of it."),
+    "corner": ("All pairs of parameters", "As above, for every parameter."),
 }
 _WIDE = ("corner",)
 

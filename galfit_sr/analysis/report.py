@@ -9,16 +9,15 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from ..inference.correction import in_words
 from ..inference.derived import QUANTITIES, Quantity, derived_summary, shown_quantities
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, Observation
 from ..parameters import COMPONENT_NAMES
-from .display import COMPONENT_TITLES, MAP_TITLES, digits, errors, pull, setting, unit_html
-from .report_page import MINUS, decimals, duration, figure_html, page_html, table_html, warnings_html
+from .display import COMPONENT_TITLES, MAP_TITLES, digits, errors, pull, unit_html
+from .report_page import MINUS, decimals, duration, figure_html, page_html, pairs_html, table_html, warnings_html
+from .run_words import run_facts, sampler_title
 
 CAPTIONS = {
     "maps": (
@@ -42,7 +41,7 @@ CAPTIONS = {
         "Marginal posteriors (blue) over the priors (dashed), the central 68 % in grey, and the truth in orange where"
         " it is known.",
     ),
-    "corner": ("All pairs of parameters", "As above, for every parameter. Scroll to see all of it."),
+    "corner": ("All pairs of parameters", "As above, for every parameter."),
     "trace": (
         "The course of the sampling",
         "Likelihood of every sample, and where the posterior lies, against the compression of the prior (where it is"
@@ -86,7 +85,7 @@ def report_html(
             _figure("marginals", figures),
             _figure("corner", figures),
             "<h2>How the run went</h2>",
-            _diagnostics(posterior, observation),
+            pairs_html((part.title, part.rows) for part in run_facts(posterior, observation)),
             _figure("trace", figures),
             "<h2>How to repeat it</h2>",
             _reproduce(posterior, config_toml, command),
@@ -98,7 +97,8 @@ def _subtitle(posterior: Posterior, observation: Observation) -> str:
     predictor = f"emulator {posterior.emulator}" if posterior.emulator else "full-resolution model"
     if posterior.correction is not None:
         predictor += ", corrected to full resolution"
-    return f"redshift {observation.redshift:.5g} · {predictor} · {posterior.sampler} · galfit_sr {posterior.version}"
+    sampler = sampler_title(posterior)
+    return f"redshift {observation.redshift:.5g} · {predictor} · {sampler} · galfit_sr {posterior.version}"
 
 
 def _warnings(sentences: Collection[str]) -> str:
@@ -133,10 +133,14 @@ def _what(posterior: Posterior, observation: Observation) -> str:
     components = [COMPONENT_TITLES[c] for c in COMPONENT_NAMES if any(c in name for name in names)]
     counts = data_counts(observation)
     maps = ", ".join(
-        f"{MAP_TITLES[m].lower()} ({n} {'bins' if m in KINEMATIC and observation.bins is not None else 'pixels'})"
+        f"{MAP_TITLES[m].lower()} ({n:,} {'bins' if m in KINEMATIC and observation.bins is not None else 'pixels'})"
         for m, n in counts.items()
     )
-    fixed = [f"{p.name} = {p.value:g} {p.unit}".strip() for p in posterior.parameters if p.value is not None]
+    fixed = [
+        f"{p.name} = {p.value:g} {p.unit.replace(' / ', '/')}".strip()
+        for p in posterior.parameters
+        if p.value is not None
+    ]
     tied = [f"{p.name} = {p.tied}" for p in posterior.parameters if p.tied is not None]
     predictor = (
         f"the emulator {posterior.emulator} on top of the low-resolution model"
@@ -151,8 +155,8 @@ def _what(posterior: Posterior, observation: Observation) -> str:
         f" using {predictor}.",
         f"Not free: {_listed(fixed + tied)}." if fixed + tied else "",
         "" if correction is None else in_words(correction),
-        f"Sampler: {posterior.sampler}, seed {posterior.seed}{several}; {posterior.n_likelihood_calls:,} likelihoods in"
-        f" {duration(posterior.wall_seconds)}.",
+        f"Sampler: {sampler_title(posterior)}, seed {posterior.seed}{several};"
+        f" {posterior.n_likelihood_calls:,} likelihoods in {duration(posterior.wall_seconds)}.",
     ]
     return f"<p>{escape(' '.join(s for s in sentences if s))}</p>"
 
@@ -160,7 +164,9 @@ def _what(posterior: Posterior, observation: Observation) -> str:
 def _parameter_table(posterior: Posterior) -> str:
     summary = posterior.summary()
     rows = [_row(q, summary[q.name]) for q in shown_quantities(posterior.parameters)]
-    return _table("Parameters", rows, any("truth" in row for row in summary.values()))
+    with_truth = any("truth" in row for row in summary.values())
+    note = "<p><small>pull: (truth - median) over half the central 68 % interval.</small></p>" if with_truth else ""
+    return _table("Parameters", rows, with_truth) + note
 
 
 def _derived_table(posterior: Posterior) -> str:
@@ -186,34 +192,8 @@ def _row(quantity: Quantity, row: Mapping[str, Any]) -> tuple[str, ...]:
 def _table(title: str, rows: list[tuple[str, ...]], with_truth: bool) -> str:
     heads = ["", "unit", "median and 68 %", "5 to 95 %", "mean and s.d.", "truth", "pull"]
     width = 7 if with_truth else 5
-    note = "<p><small>pull: (truth - median) over half the central 68 % interval.</small></p>" if with_truth else ""
-    return f"<h2>{escape(title)}</h2>{table_html(heads[:width], [row[:width] for row in rows])}{note}"
-
-
-def _diagnostics(posterior: Posterior, observation: Observation) -> str:
-    counts = data_counts(observation)
-    rows: list[tuple[str, str]] = []
-    if posterior.log_evidence is not None:
-        error = "" if posterior.log_evidence_error is None else f" ± {posterior.log_evidence_error:.2f}"
-        rows.append(("log evidence (natural logarithm)", f"{posterior.log_evidence:.2f}{error}".replace("-", MINUS)))
-    if posterior.information is not None:
-        rows.append(("information gained from the data", f"{posterior.information:.1f} nats"))
-    rows += [
-        ("run ended by itself", "yes" if posterior.converged else "no: partial result"),
-        ("effective sample size", f"{posterior.effective_sample_size:,.0f} of {len(posterior.samples):,} samples"),
-        ("likelihood evaluations", f"{posterior.n_likelihood_calls:,}"),
-        ("highest log likelihood", f"{np.max(posterior.log_likelihood):.2f}".replace("-", MINUS)),
-        ("wall time", duration(posterior.wall_seconds)),
-    ]
-    rows += [(f"of which {stage}", duration(seconds)) for stage, seconds in posterior.timings.items()]
-    rows += [
-        (f"reduced χ², {MAP_TITLES.get(name, name).lower()}", f"{chi2:.3f} ({counts.get(name, 0)} data)")
-        for name, chi2 in posterior.reduced_chi2.items()
-    ]
-    for what, settings in (("likelihood", posterior.likelihood), ("sampler", posterior.sampler_settings)):
-        rows += [(f"{what}: {key}", setting(value)) for key, value in settings.items()]
-    body = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
-    return f'<div class="box"><table class="pairs"><tbody>{body}</tbody></table></div>'
+    table = table_html(heads[:width], [row[:width] for row in rows], stacks=True)
+    return f"<h2>{escape(title)}</h2>{table}"
 
 
 def _reproduce(posterior: Posterior, config_toml: str | None, command: str | None) -> str:

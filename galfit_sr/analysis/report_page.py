@@ -38,16 +38,34 @@ figure { margin: 0; }
 .box { overflow-x: auto; max-width: 100%; }
 img.fit { display: block; width: 100%; height: auto; }
 img.wide { display: block; height: auto; }
-@media (max-width: 700px) { img.fit { min-width: 640px; }
-  figcaption::after { content: " Move it sideways to see all of it."; } main { padding: 16px 14px 48px; } }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaed; text-align: left; vertical-align: middle;
   white-space: nowrap; }
 thead th { color: #57626d; font-weight: 600; border-bottom: 2px solid #c9d0d6; }
-.pairs th { font-weight: 400; color: #57626d; padding-right: 2rem; }
+.pairs th, .pairs td { white-space: normal; overflow-wrap: anywhere; vertical-align: top; min-width: 0; }
+.pairs th { font-weight: 400; color: #57626d; padding-right: 2rem; max-width: 30rem; }
+.pairs .title th { color: inherit; font-weight: 600; padding-top: 1.1rem; border-bottom: 2px solid #c9d0d6; }
 td:first-child { white-space: normal; min-width: 9.5rem; max-width: 22rem; }
 td .beyond { color: #b34700; font-weight: 600; }
 td small { line-height: 1.3; display: inline-block; }
+figure.wide figcaption::after { content: " Scroll it sideways to see all of it."; }
+@media (max-width: 700px) {
+  main { padding: 16px 14px 48px; }
+  img.fit { min-width: 640px; }
+  figcaption::after { content: " Scroll it sideways to see all of it."; }
+  .pairs th { width: 55%; padding-right: .8rem; }
+}
+@media (max-width: 940px) {
+  /* A table that stacks becomes a list: what a row is about, and below it its cells, each with its column's head. */
+  .stacks, .stacks tbody { display: block; }
+  .stacks thead { display: none; }
+  .stacks tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.6rem, 1fr)); gap: .2rem .8rem;
+    padding: .6rem 0; border-bottom: 1px solid #e6eaed; }
+  .stacks td { border: 0; padding: 0; white-space: normal; }
+  .stacks td:first-child { grid-column: 1 / -1; max-width: none; }
+  .stacks td:empty::after { content: "–"; }
+  .stacks td[data-head]::before { content: attr(data-head); display: block; color: #57626d; font-size: .82rem; }
+}
 pre { background: #f3f5f7; padding: .8rem 1rem; margin: .4rem 0; font-size: .85rem; line-height: 1.4;
   width: max-content; min-width: 100%; }
 code { font-size: .92em; }
@@ -110,16 +128,36 @@ def figure_html(title: str, caption: str, image: bytes, *, wide: bool = False) -
     kind = "wide" if wide else "fit"
     shown = f'<img class="{kind}" alt="{escape(title)}" src="data:image/png;base64,{source}">'
     return (
-        f'<h2>{escape(title)}</h2><figure><div class="box" tabindex="0">{shown}</div>'
+        f'<h2>{escape(title)}</h2><figure class="{kind}"><div class="box" tabindex="0">{shown}</div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def table_html(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of HTML cells that scrolls in a box of its own."""
+def table_html(heads: Sequence[str], rows: Iterable[Sequence[str]], *, stacks: bool = False) -> str:
+    """A table of HTML cells that scrolls in a box of its own.
+
+    Args:
+        heads: of the columns, HTML.
+        rows: of HTML cells.
+        stacks: whether rows become blocks on a page that is too narrow for them; heads are plain text then.
+    """
     head = "".join(f"<th>{h}</th>" for h in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="box"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    opened = [f'<td data-head="{escape(h)}">' if stacks and h else "<td>" for h in heads]
+    body = "".join(
+        f"<tr>{''.join(f'{td}{cell}</td>' for td, cell in zip(opened, row, strict=True))}</tr>" for row in rows
+    )
+    table = '<table class="stacks">' if stacks else "<table>"
+    return f'<div class="box">{table}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def pairs_html(parts: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:
+    """Phrases and their values, all plain text, part by part: each has a title and pairs."""
+    body = "".join(
+        f'<tr class="title"><th colspan="2">{escape(title)}</th></tr>'
+        + "".join(f"<tr><th>{escape(phrase)}</th><td>{escape(value)}</td></tr>" for phrase, value in pairs)
+        for title, pairs in parts
+    )
+    return f'<div class="box"><table class="pairs"><tbody>{body}</tbody></table></div>'
 
 
 def decimals(value: float, digits: int) -> str:
