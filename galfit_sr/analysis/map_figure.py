@@ -197,16 +197,17 @@ def _beam(axis: Axes, psf: PSF, observation: Observation) -> None:
 
 
 def draw_compass(axis: Axes) -> None:
-    """Arrows to the north (up) and to the east (left), outlined so that they can be seen on any colour."""
+    """Arrows to the north (up) and to the east (left), in the corner that hexagons leave free, and outlined so that
+    they can be seen on any colour."""
     outline = [withStroke(linewidth=2.5, foreground="white")]
-    corner, length = (0.93, 0.80), 0.11
+    corner, length = (0.95, 0.865), 0.075
     for letter, (dx, dy) in (("N", (0, 1)), ("E", (-1, 0))):
         end = (corner[0] + length * dx, corner[1] + length * dy)
         style = {"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0, "path_effects": outline}
         axis.annotate("", end, corner, xycoords="axes fraction", arrowprops=style)
-        place = (end[0] + 0.04 * dx, end[1] + 0.045 * dy)
+        place = (end[0] + 0.03 * dx, end[1] + 0.032 * dy)
         axis.annotate(
-            letter, place, xycoords="axes fraction", fontsize=9, ha="center", va="center", path_effects=outline
+            letter, place, xycoords="axes fraction", fontsize=8, ha="center", va="center", path_effects=outline
         )
 
 

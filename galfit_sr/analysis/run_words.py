@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def _correction(correction: Mapping[str, Any] | None) -> Iterable[tuple[str, str
         else "sampled at full resolution, from the emulator's posterior on",
     )
     yield "certified", "yes" if correction["certified"] else "no: see the warnings"
-    khat = f"{khat_in_words(correction)} (up to {correction['most_khat']:.2f} the weights can be believed)"
+    khat = f"{khat_in_words(correction)} (weights are believed up to {correction['most_khat']:.2f})".replace("-", MINUS)
     yield "k-hat, the tail index of the weights", khat
     yield (
         "effective samples after weighing",
@@ -176,7 +177,7 @@ SAMPLER_WORDS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "draws": ("draws of the start, per live point", _whole),
     "batch": ("live points replaced at once", _whole),
     "dynamic": ("live points added where they serve the posterior", setting),
-    "effective_samples": ("effective samples to end with, in the worst parameter", _whole),
+    "effective_samples": ("effective samples to end with", _whole),
     "start": ("started from", lambda start: _STARTS.get(start, start)),
     "dlogz": ("what live points may still add to the log evidence at the end", setting),
     "walkers": ("walks at once", _whole),
@@ -192,7 +193,10 @@ SAMPLER_WORDS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "uncovered": ("posterior beyond the reach of the starting points", _percent),
     "runs": ("runs, one for each part of the posterior", _whole),
     "calls_per_point": ("likelihood evaluations for a new live point", _whole),
-    "rhat": ("R-hat of the worst parameter (1 where chains agree)", lambda r: f"{r:.3f}"),
+    "rhat": (
+        "R-hat of the worst parameter (1 where chains agree)",
+        lambda r: f"{r:.3f}" if math.isfinite(r) else "infinite",
+    ),
     "effective": ("effective samples of the worst parameter", _whole),
     "divergences": ("divergent steps", _whole),
     "gradients_per_draw": ("gradients of the likelihood per draw", _whole),

@@ -77,6 +77,30 @@ def test_colours_diverge_about_zero_where_zero_matters(maps):
     assert low == -high
 
 
+def test_compass_stands_beside_a_hexagon(observation):
+    """As wide as the canvas, a side above and below: no letter or arrow on its pixels, none beyond the panel."""
+    from_centre = np.abs(np.indices((24, 24)) - 11.5)
+    inside = (from_centre[0] < 12 * np.sqrt(0.75)) & (from_centre[1] + from_centre[0] / np.sqrt(3) < 12)
+    hexagon = dataclasses.replace(observation, good=Maps(inside, *[np.zeros_like(inside)] * 3), bins=None)
+    figure = hexagon.plot()
+    FigureCanvasAgg(figure).draw()
+    panel = panels(figure)[0]
+    image = panel.images[0]
+    x_left, x_right, y_bottom, y_top = image.get_extent()
+    good = ~np.ma.getmaskarray(image.get_array())
+    marks = [text.arrow_patch or text for text in panel.texts]
+    assert [text.get_text() for text in panel.texts if text.get_text()] == ["N", "E"]
+    for mark in marks:
+        box = mark.get_window_extent()
+        frame = panel.get_window_extent()
+        assert frame.x0 < box.x0 < box.x1 < frame.x1
+        assert frame.y0 < box.y0 < box.y1 < frame.y1
+        (left, bottom), (right, top) = panel.transData.inverted().transform(box.get_points())
+        columns = [int((x - x_left) / (x_right - x_left) * good.shape[1]) for x in (left, right)]
+        rows = [int((y - y_bottom) / (y_top - y_bottom) * good.shape[0]) for y in (bottom, top)]
+        assert not good[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1].any()
+
+
 def test_receding_half_of_the_axis_lies_on_receding_pixels(maps, posterior):
     model = panels(maps)[4]
     solid = next(line for line in model.lines if line.get_linestyle() == "-")

@@ -130,7 +130,7 @@ def test_settings_that_did_not_matter_are_left_out(posterior, observation):
     settings = {**NESTED, "dynamic": True, "max_seconds": 600.0}
     likelihood = {**LIKELIHOOD, "kind": "student-t", "correlation": 2.5}
     other = facts(posterior, observation, sampler_settings=settings, likelihood=likelihood, emulator="conditioned")
-    assert other["effective samples to end with, in the worst parameter"] == "4,000"
+    assert other["effective samples to end with"] == "4,000"
     assert other["limit on the time"] == "10 min 0 s"
     assert other["errors"] == "Student's t with 4 degrees of freedom"
     assert other["noise of neighbouring pixels"] == "correlated over 2.5 arcsec (FWHM)"
