@@ -5,61 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpyro.distributions as dist
 
 from .errors import InputError
 from .parameters import Parameter
-from .priors import Isotropic
+from .prior_kinds import PRIORS, named
 from .toml import check_keys, convert, from_table, to_table
-
-
-@dataclasses.dataclass(frozen=True)
-class PriorKind:
-    """A prior that a configuration can name.
-
-    Attributes:
-        arguments: what its numbers are.
-        build: NumPyro distribution from the numbers.
-        numbers: the numbers of a NumPyro distribution, None if it is of another kind.
-    """
-
-    arguments: tuple[str, ...]
-    build: Callable[..., dist.Distribution]
-    numbers: Callable[[Any], tuple[float, ...] | None]
-
-
-def _normal_numbers(d: Any) -> tuple[float, ...] | None:
-    return (d.loc, d.scale) if type(d) is dist.Normal else None
-
-
-def _truncated_normal_numbers(d: Any) -> tuple[float, ...] | None:
-    normal = _normal_numbers(d.base_dist) if type(d) is dist.TwoSidedTruncatedDistribution else None
-    return None if normal is None else (*normal, d.low, d.high)
-
-
-def _between_bounds(cls: Callable[..., dist.Distribution]) -> PriorKind:
-    return PriorKind(
-        ("low", "high"),
-        lambda low, high: cls(low, high, validate_args=False),
-        lambda d: (d.low, d.high) if type(d) is cls else None,
-    )
-
-
-PRIORS = {
-    "uniform": _between_bounds(dist.Uniform),
-    "loguniform": _between_bounds(dist.LogUniform),
-    "isotropic": _between_bounds(Isotropic),
-    "normal": PriorKind(("mean", "sd"), lambda m, sd: dist.Normal(m, sd, validate_args=False), _normal_numbers),
-    "truncated_normal": PriorKind(
-        ("mean", "sd", "low", "high"),
-        lambda mean, sd, low, high: dist.TruncatedNormal(mean, sd, low=low, high=high, validate_args=False),
-        _truncated_normal_numbers,
-    ),
-}
-"""Keys of `prior = { ... }`; isotropic has a density that goes as the sine (inclinations)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +45,10 @@ class Choice:
         """
         if parameter.prior is None:
             return cls(None, parameter.value, parameter.tied)
-        for kind, known in PRIORS.items():
-            numbers = known.numbers(parameter.prior)
-            if numbers is not None:
-                return cls(PriorChoice(kind, tuple(float(x) for x in numbers)))
+        found = named(parameter.prior)
+        if found is not None:
+            kind, numbers = found
+            return cls(PriorChoice(kind, tuple(numbers.values())))
         raise InputError(
             f"the prior of {parameter.name!r} is a {type(parameter.prior).__name__}; a configuration can hold"
             f" {', '.join(PRIORS)}"

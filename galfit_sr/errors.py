@@ -11,8 +11,8 @@ class InputError(ValueError):
     """
 
 
-def unknown_name(name: str, known: list[str], kind: str) -> str:
-    """The sentence for an unknown name, with the nearest known one."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+def unknown_name(name: object, known: list[str], kind: str) -> str:
+    """The sentence for an unknown name, with the nearest known one, or for what is no name."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5) if isinstance(name, str) else ()
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

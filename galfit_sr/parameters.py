@@ -16,6 +16,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from .errors import InputError, unknown_name
+from .shown import Shown
 
 _NEGLIGIBLE = 0.01
 """Share of a prior that may reach beyond a parameter's limits: the tails of a Gaussian."""
@@ -123,11 +124,12 @@ class Order:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Parameters:
+class Parameters(Shown):
     """The parameters of a model, in order, with the orders imposed between them.
 
-    Behaves as a read-only mapping from name to `Parameter`. Two sets with the same content are equal and hash equally,
-    so that programs compiled for one serve the other.
+    An ordered collection of `Parameter` objects that cannot be changed: `for p in parameters` goes through them,
+    `parameters["inclination"]` looks one up by name, and `"inclination" in parameters` asks whether it is there. Two
+    sets with the same content are equal and hash equally, so that programs compiled for one serve the other.
 
     Attributes:
         items: each with a name of its own.

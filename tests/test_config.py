@@ -6,7 +6,7 @@ import tomllib
 import numpyro.distributions as dist
 import pytest
 
-from galfit_sr.choices import PRIORS, Choice, PriorChoice
+from galfit_sr.choices import Choice, PriorChoice
 from galfit_sr.config import FitConfig, dumps, load_config, loads
 from galfit_sr.errors import InputError
 from galfit_sr.inference.likelihood import LikelihoodSettings
@@ -14,6 +14,7 @@ from galfit_sr.inference.nested import Nested
 from galfit_sr.inference.nuts import Nuts
 from galfit_sr.maps import Maps
 from galfit_sr.parameters import JITTER, Order, default_parameters
+from galfit_sr.prior_kinds import PRIORS
 from galfit_sr.psf import DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
 
 EVERYTHING = """

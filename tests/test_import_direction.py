@@ -19,6 +19,7 @@ LAYERS = (
     ("toml",),
     ("psf_table",),
     ("priors",),
+    ("prior_kinds",),
     ("maps",),
     ("model",),
     ("emulation",),

@@ -1,6 +1,6 @@
-"""How observations, answers, posteriors and emulators look in a notebook: one table and one figure for each.
+"""How observations, parameters, answers, posteriors and emulators look in a notebook: a table, and mostly a figure.
 
-Comparisons and calibrations, which are made in this folder, bring their own.
+Comparisons, calibrations and surveys, which the core does not know, bring their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from ..inference.derived import derived_summary, shown_quantities
 from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import KINEMATIC, MAP_NAMES, MAP_UNITS, Observation
+from ..parameters import Parameter, Parameters
+from ..prior_kinds import named
 from ..priors import Prior
 from .card_figure import card_figure
 from .display import MAP_TITLES, digits, key_columns, parameter_columns, prior_columns, setting, unit_html
@@ -106,13 +108,45 @@ def _(observation: Observation) -> str:
         f" {observation.psf_kinematics} (arcsec)"
     )
     picture = base64.b64encode(png(observation_figure(observation), _DPI)).decode("ascii")
-    return _block(
+    return block(
         f"Observation of {observation.name}",
         facts,
         observation.notes,
         table_html(["", "data", "1 to 99 %", "median error", "unit"], rows),
         f'<img alt="maps" src="data:image/png;base64,{picture}">',
     )
+
+
+@html.register
+def _(parameters: Parameters) -> str:
+    rows = [
+        (
+            f"<code>{escape(p.name)}</code>",
+            escape(p.description),
+            escape(_state(p)),
+            unit_html(p.unit),
+        )
+        for p in parameters
+    ]
+    others = [p for p in parameters if not p.is_free]
+    facts = f"{parameters.ndim} free, {len(others)} fixed or tied; numbers in the units of the model"
+    orders = [f"{', '.join(order.smaller)} < {order.larger}" for order in parameters.orders]
+    table = table_html(["parameter", "what it is", "prior or value", "unit"], rows)
+    return block("Parameters", facts, orders, table)
+
+
+def _state(parameter: Parameter) -> str:
+    """Prior, value or tie, in words."""
+    if parameter.prior is None:
+        return f"fixed at {parameter.value:g}" if parameter.tied is None else f"the same as {parameter.tied}"
+    known = named(parameter.prior)
+    if known is None:
+        return type(parameter.prior).__name__
+    kind, numbers = known
+    words = [f"{name} {number:.4g}" for name, number in numbers.items() if name not in ("low", "high")]
+    if "low" in numbers:
+        words.append(f"from {numbers['low']:.4g} to {numbers['high']:.4g}")
+    return f"{kind.replace('_', ' ')}: {', '.join(words)}"
 
 
 @html.register
@@ -130,7 +164,7 @@ def _(answer: FirstAnswer) -> str:
         f" {answer.calls:,} likelihoods in {duration(answer.seconds)}"
     )
     name = answer.problem.observation.name
-    return _block(f"First answer for {name}", facts, answer.warnings, table_html(["parameter", "", "unit"], rows))
+    return block(f"First answer for {name}", facts, answer.warnings, table_html(["parameter", "", "unit"], rows))
 
 
 @html.register
@@ -155,7 +189,7 @@ def _(posterior: Posterior) -> str:
     )
     heads = ["parameter", "median", "16 %", "84 %", *(["truth"] if with_truth else []), "unit"]
     name = posterior.galaxy or "a galaxy"
-    return _block(f"Posterior of {name}", facts, posterior.warnings, table_html(heads, rows))
+    return block(f"Posterior of {name}", facts, posterior.warnings, table_html(heads, rows))
 
 
 @html.register
@@ -174,7 +208,7 @@ def _(card: Card) -> str:
             spread = ["{median:.3g} / {p90:.3g}".format(**found["noise"][region]) for region in ("whole", "centre")]
             rows.append((escape(where), f"{found['galaxies']:,}", *spread))
     heads = ["held-out galaxies", "how many", "error / noise, whole map", "centre"]
-    return _block(
+    return block(
         f"Emulator {card.name}",
         "errors: rms over a galaxy in units of a typical noise, median / 90th percentile",
         card.known_failures,
@@ -188,7 +222,7 @@ def _(emulator: Emulator) -> str:
     return html(emulator.card)
 
 
-def _block(title: str, facts: str, notes: Sequence[str], *parts: str) -> str:
+def block(title: str, facts: str, notes: Sequence[str], *parts: str) -> str:
     """Heading and facts (plain text), warnings, and tables (HTML)."""
     return "".join(
         [f"<div><strong>{escape(title)}</strong><br><small>{escape(facts)}</small>", _notes(notes), *parts, "</div>"]

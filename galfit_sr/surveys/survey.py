@@ -16,6 +16,7 @@ from ..config import FitConfig, load_config
 from ..errors import InputError
 from ..inference.samplers import Sampler
 from ..progress import Progress
+from .card import survey_html
 from .catalogue import catalogue, write_catalogue
 from .cluster import Engine, Local, Queue, client_of, engine_of, gpus
 from .counts import Pace, counts
@@ -57,6 +58,9 @@ class Survey:
 
     def __str__(self) -> str:
         return str(counts(self.plan, self.outcomes, ()))
+
+    def _repr_html_(self) -> str:
+        return survey_html(self.summary())
 
     def summary(self) -> dict[str, Any]:
         """Numbers, failures and files in plain values."""

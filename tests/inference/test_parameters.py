@@ -149,6 +149,18 @@ def test_unknown_names_name_the_nearest(name, nearest):
         parameters.replace(name, value=1.0)
 
 
+@pytest.mark.parametrize("place", [0, -1, None])
+def test_a_place_is_no_name(place):
+    with pytest.raises(InputError, match=rf"unknown parameter {place}; known are x0, y0"):
+        default_parameters()[place]
+
+
+def test_parameters_are_gone_through_in_order():
+    parameters = default_parameters()
+    assert [p.name for p in parameters][:2] == ["x0", "y0"]
+    assert all(parameters[p.name] is p and p.name in parameters for p in parameters)
+
+
 def test_a_name_like_no_other_lists_the_known():
     with pytest.raises(InputError, match="known are x0, y0"):
         default_parameters()["qqqq"]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from html_page import Page, assert_self_contained
 
@@ -59,10 +60,13 @@ def calibration(parameters):
 
 
 @pytest.fixture(scope="module")
-def shown(observation, posterior, answer, calibration):
+def shown(observation, parameters, posterior, answer, calibration):
     fast = dataclasses.replace(posterior, wall_seconds=30.0, warnings=("<i>hm",))
     return {
         "observation": observation,
+        "parameters": dataclasses.replace(
+            parameters, items=(*parameters.items, gs.Parameter("added", "<b>", "", "an <i>outsider</i>", value=1.0))
+        ),
         "first answer": answer,
         "posterior": posterior,
         "card": find_emulator("conditioned").card,
@@ -72,10 +76,10 @@ def shown(observation, posterior, answer, calibration):
     }
 
 
-NAMES = ("observation", "first answer", "posterior", "card", "emulator", "comparison", "calibration")
+DRAWN = ("observation", "first answer", "posterior", "card", "emulator", "comparison", "calibration")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*DRAWN, "parameters"])
 def test_html_is_valid_and_fetches_nothing(shown, name):
     text = shown[name]._repr_html_()
     page = Page(text)
@@ -84,7 +88,7 @@ def test_html_is_valid_and_fetches_nothing(shown, name):
     assert {"b", "i"} & set(page.tags) == set()  # texts from outside are escaped
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_plot_shows_itself_without_pyplot(shown, name):
     figure = shown[name].plot()
     assert figure._repr_png_().startswith(PNG)
@@ -98,6 +102,19 @@ def test_observation_counts_bins_once(observation):
     assert row[1] == f"{len(np.unique(observation.bins[observation.bins >= 0])):,} bins"
     assert row[3:] == ["4.0", "km/s"]
     assert observation.notes[0] in page.text
+
+
+def test_parameters_show_priors_and_what_is_not_free(parameters):
+    chosen = parameters.replace("inclination", prior=dist.TruncatedNormal(0.8, 0.1, low=0.5, high=1.0))
+    chosen = chosen.replace("y0", tied="x0").replace("ml_disc1", prior=dist.Gamma(2.0, 1.0))
+    page = Page(chosen._repr_html_())
+    assert page.row("x0")[1:] == ["centre, along columns", "uniform: from -2 to 2", "kpc"]
+    assert page.row("y0")[2] == "the same as x0"
+    assert page.row("inclination")[2:] == ["truncated normal: mean 0.8, sd 0.1, from 0.5 to 1", "rad"]
+    assert page.row("ml_disc1")[2] == "Gamma"
+    assert page.row("systemic_velocity")[2:] == ["fixed at 0", "km/s"]
+    assert "13 free, 2 fixed or tied" in page.text
+    assert "log10_bulge_radius < log10_disc1_radius" in page.text
 
 
 def test_posterior_shows_summary_and_warnings_first(posterior):

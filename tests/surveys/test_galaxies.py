@@ -337,3 +337,20 @@ def test_summary_is_plain(tmp_path):
 
     made = collate(tmp_path / "out")
     assert json.loads(json.dumps(made.summary()))["waiting"] == 4
+
+
+def test_a_notebook_shows_how_far_a_survey_is(tmp_path):
+    from galfit_sr.surveys.survey import Survey
+
+    plan = TestTables.PLAN
+    name = plan.galaxies[0].name
+    broken = Outcome(name, "failed", "its <b>file</b> is truncated")
+    card = Survey(tmp_path, plan, {name: broken})._repr_html_()
+    for status, number in (("done", 0), ("failed", 1), ("running", 0), ("waiting", 3)):
+        assert f"<td>{status}</td><td>{number}</td>" in card
+    assert f"<code>{name}</code></td><td>its &lt;b&gt;file&lt;/b&gt; is truncated" in card
+    assert str(tmp_path / "catalogue.fits") in card
+    assert str(tmp_path / "index.html") in card
+    many = Survey(tmp_path, plan, {f"galaxy {i}": dataclasses.replace(broken, name=f"galaxy {i}") for i in range(23)})
+    assert many._repr_html_().count("is truncated") == 20
+    assert "3 more failures are on the status page" in many._repr_html_()
