@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import galfit_sr as gs
+from galfit_sr.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -33,3 +34,16 @@ def test_only_public_names_are_used(path):
 def test_it_is_among_the_tutorials(path):
     assert f"({path.stem}.md)" in (ROOT / "docs" / "tutorials" / "index.md").read_text(encoding="utf-8")
     assert f"tutorials/{path.stem}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_a_maps_file_that_is_not_there_is_told(monkeypatch, tmp_path):
+    """The mock stands in where no file is named, not where its name is mistyped."""
+    monkeypatch.setattr(gs, "start_jax", lambda: None)
+    first = "".join(code(ROOT / "notebooks" / "02_manga_galaxy.ipynb")[0]["source"])
+    monkeypatch.delenv("GALFIT_SR_MAPS", raising=False)
+    names = {}
+    exec(first, names)
+    assert names["galaxy"].name == "mock_galaxy"
+    monkeypatch.setenv("GALFIT_SR_MAPS", str(tmp_path / "manga-typo-MAPS.fits.gz"))
+    with pytest.raises(InputError, match=r"manga-typo-MAPS\.fits\.gz"):
+        exec(first, {})
