@@ -1,4 +1,7 @@
-"""A hook of MkDocs: every notebook in `notebooks/` as a page, with its outputs where it has been run."""
+"""A hook of MkDocs: every notebook in `notebooks/` as a page, with its outputs where it has been run.
+
+Where it has not, figures that `tutorial_figures.py` kept stand below the cells that drew them.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,20 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+FIGURES = Path(__file__).parent / "images" / "tutorials"
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Adds `tutorials/NAME.md` for each notebook."""
     for path in sorted((Path(config.config_file_path).parent / "notebooks").glob("*.ipynb")):
-        text = "\n\n".join(_cells(json.loads(path.read_text(encoding="utf-8"))))
-        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=text))
+        content = page(json.loads(path.read_text(encoding="utf-8")))
+        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=content))
     return files
+
+
+def page(notebook: dict[str, Any]) -> str:
+    """The content of a notebook (its JSON) as Markdown, for the folder `tutorials`."""
+    return "\n\n".join(_cells(notebook))
 
 
 def _cells(notebook: dict[str, Any]) -> Iterator[str]:
@@ -28,6 +38,8 @@ def _cells(notebook: dict[str, Any]) -> Iterator[str]:
         elif cell["cell_type"] == "code" and source:
             yield f"```python\n{source}\n```"
             yield from map(_output, cell["outputs"])
+            if not cell["outputs"] and (FIGURES / f"{cell['id']}.webp").is_file():
+                yield f"![What the cell draws](../images/{FIGURES.name}/{cell['id']}.webp)"
 
 
 def _output(output: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Notebooks are kept without outputs, speak to the public package only, and are all among the tutorials."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -47,3 +48,22 @@ def test_a_maps_file_that_is_not_there_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("GALFIT_SR_MAPS", str(tmp_path / "manga-typo-MAPS.fits.gz"))
     with pytest.raises(InputError, match=r"manga-typo-MAPS\.fits\.gz"):
         exec(first, {})
+
+
+def test_kept_figures_are_small_and_of_cells_that_are_there():
+    kept = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "images" / "tutorials").glob("*.webp")}
+    assert kept.keys() <= {cell["id"] for path in NOTEBOOKS for cell in code(path)}
+    assert kept
+    assert max(kept.values()) < 150_000
+
+
+def test_a_tutorial_shows_the_figures_that_are_kept():
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("tutorial_pages", ROOT / "docs" / "notebooks.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    shown = set()
+    for path in NOTEBOOKS:
+        text = pages.page(json.loads(path.read_text(encoding="utf-8")))
+        shown |= set(re.findall(r"^!\[.+\]\(\.\./images/tutorials/([\w-]+)\.webp\)$", text, re.MULTILINE))
+    assert shown == {path.stem for path in (ROOT / "docs" / "images" / "tutorials").glob("*.webp")}
