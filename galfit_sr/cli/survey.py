@@ -29,6 +29,10 @@ class Variant(StrEnum):
     DISCS = "discs"
 
 
+_LISTS = {".csv", ".ecsv", ".txt"}
+"""Endings of what is a list of galaxies rather than one of them."""
+
+
 @command
 def survey(
     files: Annotated[
@@ -90,6 +94,8 @@ def survey(
         return
     if files and list_file is not None:
         raise InputError("files and --list exclude each other; choose one")
+    for path in files or ():
+        _check_maps(path)
     for path in (list_file, config, slurm, pbs):
         check_readable(path)
     from ..surveys.cluster import engine_of, gpus
@@ -129,6 +135,14 @@ def survey(
     _tell(made, as_json)
     if len(made.failures) == len(plan.galaxies):
         raise typer.Exit(1)
+
+
+def _check_maps(path: Path) -> None:
+    """Raises InputError if a file of a galaxy cannot be read, or is a list of galaxies by its name."""
+    if path.suffix.lower() in _LISTS:
+        what = "is no file of maps" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}; a list of galaxies is given with --list")
+    check_readable(path)
 
 
 def _tell(made: Survey, as_json: bool) -> None:

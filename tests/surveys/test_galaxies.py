@@ -320,14 +320,18 @@ def test_critical_flags():
         (["x.fits", "--sampler", "nuts", "--nlive", 100], "nlive is no setting of the sampler nuts"),
         (["x.fits", "--variant", "discs", "--sampler", "nuts"], "nuts gives no evidence"),
         (["x.fits", "--out", "list.csv"], "holds files that are not a survey"),
+        (["x.fits", "nosuch.fits"], "nosuch.fits does not exist; a file is needed"),
+        (["nosuch.csv"], "nosuch.csv does not exist; a list of galaxies is given with --list"),
+        (["list.csv"], "list.csv is no file of maps; a list of galaxies is given with --list"),
     ],
 )
 def test_wrong_commands(run, tmp_path, arguments, sentence):
     (tmp_path / "list.csv").write_text("file\nx.fits\n")
+    (tmp_path / "x.fits").touch()
     result = run("survey", *arguments)
     assert result.exit_code == 2
     assert sentence in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {"list.csv", "x.fits"}
 
 
 def test_summary_is_plain(tmp_path):
