@@ -11,15 +11,17 @@ import math
 import numpy as np
 
 from .errors import InputError
+from .numeric import number
 
 _FWHM = math.sqrt(8 * math.log(2))
 
 
 def check_correlation(fwhm: float) -> None:
     """Raises InputError unless the width of the noise's correlation is 0 or a positive number."""
-    if not (math.isfinite(fwhm) and fwhm >= 0):
+    if not 0 <= number(fwhm) < math.inf:
         raise InputError(
-            f"correlation is {fwhm}; the FWHM in arcsec of the Gaussian that correlates the noise is needed, 0 for none"
+            f"correlation is {fwhm!r}; the FWHM in arcsec of the Gaussian that correlates the noise is needed,"
+            " 0 for none"
         )
 
 

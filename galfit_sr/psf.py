@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from .errors import InputError
+from .numeric import is_positive, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +32,8 @@ class DoubleGaussianPSF:
     def __post_init__(self) -> None:
         _positive("FWHM of the PSF", self.fwhm)
         _positive("wide FWHM of the PSF", self.fwhm_wide)
-        if not 0 <= self.wide_fraction <= 1:
-            raise InputError(f"wide fraction of the PSF is {self.wide_fraction}; a number from 0 to 1 is needed")
+        if not 0 <= number(self.wide_fraction) <= 1:
+            raise InputError(f"wide fraction of the PSF is {self.wide_fraction!r}; a number from 0 to 1 is needed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,8 @@ class MoffatPSF:
 
     def __post_init__(self) -> None:
         _positive("FWHM of the PSF", self.fwhm)
-        if not self.beta > 1:
-            raise InputError(f"beta of the Moffat PSF is {self.beta}; a number above 1 is needed")
+        if not 1 < number(self.beta) < math.inf:
+            raise InputError(f"beta of the Moffat PSF is {self.beta!r}; a number above 1 is needed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,10 @@ class ImagePSF:
     image: tuple[tuple[float, ...], ...]
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.image, dtype=float)
+        try:
+            array = np.asarray(self.image, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError("the PSF image is no table of numbers; rows of as many numbers each are needed") from error
         if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] % 2 == 0:
             raise InputError(f"the PSF image has shape {array.shape}; a square with an odd side is needed")
         if not np.all(np.isfinite(array)) or array.min() < 0 or array.sum() <= 0:
@@ -70,8 +74,8 @@ PSF = GaussianPSF | DoubleGaussianPSF | MoffatPSF | ImagePSF
 
 
 def _positive(what: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{what} is {value} arcsec; a positive number is needed")
+    if not is_positive(value):
+        raise InputError(f"{what} is {value!r} arcsec; a positive number is needed")
 
 
 IMAGING, SPECTROSCOPY = GaussianPSF(1.3), GaussianPSF(2.5)

@@ -12,7 +12,7 @@ import galfit_sr
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
-    ("errors", "shown"),
+    ("errors", "numeric", "shown"),
     ("devices", "psf", "files", "seeds", "progress", "processes", "correlation"),
     ("startup",),
     ("parameters",),

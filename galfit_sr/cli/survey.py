@@ -94,8 +94,8 @@ def survey(
         return
     if files and list_file is not None:
         raise InputError("files and --list exclude each other; choose one")
-    for path in files or ():
-        _check_maps(path)
+    for file in files or ():
+        _check_maps(file)
     for path in (list_file, config, slurm, pbs):
         check_readable(path)
     from ..surveys.cluster import engine_of, gpus

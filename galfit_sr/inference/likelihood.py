@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,10 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from ..correlation import check_correlation, inflation
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import Prediction
+from ..numeric import number
 
 KINDS = ("gaussian", "student-t")
 
@@ -26,7 +28,8 @@ class LikelihoodSettings:
     Attributes:
         kind: `gaussian`, or `student-t` for maps with outliers.
         degrees_of_freedom: of Student's t; 1 (Cauchy) forgives most, large values tend to the Gaussian.
-        weights: one number per map, a factor on its log-likelihood; 0 leaves a map out.
+        weights: one number per map, a factor on its log-likelihood; 0 leaves a map out. Names of some maps with their
+            numbers do as well, `{"ml": 0}`; all others have 1.
         correlation: FWHM [arcsec] of the Gaussian that smoothed the noise, 0 for independent errors; None for what the
             observation says (`Observation.correlation`; for MaNGA's cubes it is not 0). Each map's
             log-likelihood is divided by the variance of its mean over that of independent data (`inflation`): it then
@@ -45,17 +48,30 @@ class LikelihoodSettings:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"likelihood kind is {self.kind!r}; allowed are {' and '.join(KINDS)}")
-        if not self.degrees_of_freedom > 0:
-            raise InputError(f"degrees of freedom are {self.degrees_of_freedom}; a positive number is needed")
+        if not number(self.degrees_of_freedom) > 0:
+            raise InputError(f"degrees of freedom are {self.degrees_of_freedom!r}; a positive number is needed")
+        object.__setattr__(self, "weights", _weights(self.weights))
         for name, weight in zip(MAP_NAMES, self.weights, strict=True):
-            if not (math.isfinite(weight) and weight >= 0):
-                raise InputError(f"weight of {name} is {weight}; a finite number of at least 0 is needed")
+            if not 0 <= number(weight) < math.inf:
+                raise InputError(f"weight of {name} is {weight!r}; a finite number of at least 0 is needed")
         if self.correlation is not None:
             check_correlation(self.correlation)
 
     def correlation_of(self, observation: Observation) -> float:
         """The correlation of the noise that is assumed for an `observation`, FWHM [arcsec]."""
         return observation.correlation if self.correlation is None else self.correlation
+
+
+def _weights(given: Any) -> Maps:
+    """The weights of all maps from what `LikelihoodSettings` takes for them."""
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in MAP_NAMES:
+                raise InputError(unknown_name(str(name), list(MAP_NAMES), "map"))
+        return Maps(1.0, 1.0, 1.0, 1.0)._replace(**given)
+    if not isinstance(given, list | tuple) or len(given) != len(MAP_NAMES):
+        raise InputError(f"weights are {given!r}; a number each for {', '.join(MAP_NAMES)} is needed")
+    return Maps(*given)
 
 
 class Data(NamedTuple):

@@ -7,6 +7,7 @@ import time
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..numeric import number
 
 _Settings = TypeVar("_Settings")
 
@@ -15,16 +16,21 @@ def check_whole(settings: Any, **least: int) -> None:
     """Raises InputError unless the named settings are whole numbers of at least so much."""
     for name, bound in least.items():
         value = getattr(settings, name)
-        if not isinstance(value, int) or value < bound:
+        if isinstance(value, bool) or not isinstance(value, int) or value < bound:
             raise InputError(f"{name} is {value!r}; a whole number of at least {bound} is needed")
 
 
 def check_positive(settings: Any, *names: str) -> None:
-    """Raises InputError unless the named settings are positive numbers or None."""
+    """Raises InputError unless the named settings are positive numbers."""
     for name in names:
         value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise InputError(f"{name} is {value}; a positive number is needed")
+        if not number(value) > 0:
+            raise InputError(f"{name} is {value!r}; a positive number is needed")
+
+
+def check_limits(settings: Any) -> None:
+    """Raises InputError unless each limit on time and calls is a positive number, or None."""
+    check_positive(settings, *(name for name in ("max_seconds", "max_calls") if getattr(settings, name) is not None))
 
 
 def reached(settings: Any, began: float, calls: int) -> bool:

@@ -17,7 +17,7 @@ from ..files import write_failure
 from ..progress import Progress
 from .checkpoint import foreign_checkpoint, unreadable_checkpoint
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
-from .limits import check_positive, check_whole, reached
+from .limits import check_limits, check_positive, check_whole, reached
 from .lineage import births, families, family_error, relatedness
 from .mixture import Mixture
 from .problem import Problem
@@ -71,7 +71,8 @@ class Nested:
         if self.walks == 0:
             object.__setattr__(self, "walks", _WALKS[self.start])
         check_whole(self, nlive=40, walks=1, walkers=1, effective_samples=1)
-        check_positive(self, "dlogz", "max_seconds", "max_calls")
+        check_positive(self, "dlogz")
+        check_limits(self)
 
     def one_of(self, count: int) -> Nested:
         """Settings of one of several runs that together know at least as much as one with these.

@@ -25,7 +25,7 @@ from ..devices import devices_for, replicated, spread
 from ..errors import InputError
 from ..progress import Progress
 from .checkpoint import load_state, mark_of, save_state
-from .limits import check_positive, check_whole, reached
+from .limits import check_limits, check_positive, check_whole, reached
 from .mixture import Mixture
 from .nested import STARTS, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods
@@ -68,7 +68,8 @@ class Nss:
         check_whole(self, nlive=40, slices=0, draws=1, batch=1)
         if 2 * self.batch > self.nlive:
             raise InputError(f"batch is {self.batch}; at most half of the {self.nlive} live points can go at once")
-        check_positive(self, "dlogz", "max_seconds", "max_calls")
+        check_positive(self, "dlogz")
+        check_limits(self)
 
     def one_of(self, count: int) -> Nss:
         """Settings of one of several runs that together know at least as much as one with these.

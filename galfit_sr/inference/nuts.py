@@ -21,11 +21,12 @@ from numpyro.infer.hmc import HMCState, hmc
 
 from ..devices import devices_for, replicated, spread
 from ..errors import InputError
+from ..numeric import number
 from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
 from .checkpoint import load_state, mark_of, save_state
 from .flow import Flow, to_latent, to_straight
-from .limits import check_positive, check_whole, reached
+from .limits import check_limits, check_whole, reached
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, log_likelihoods, log_standard_normal
 from .sampled import Sampled
@@ -67,9 +68,9 @@ class Nuts:
         check_whole(self, chains=2, warmup=_STAGE, effective_samples=1, most_draws=_ROUND)
         if self.warmup % _STAGE:
             raise InputError(f"warmup is {self.warmup}; a multiple of {_STAGE} is needed")
-        if not 0 < self.target_acceptance < 1:
-            raise InputError(f"target_acceptance is {self.target_acceptance}; a number between 0 and 1 is needed")
-        check_positive(self, "max_seconds", "max_calls")
+        if not 0 < number(self.target_acceptance) < 1:
+            raise InputError(f"target_acceptance is {self.target_acceptance!r}; a number between 0 and 1 is needed")
+        check_limits(self)
 
 
 class _Steps(NamedTuple):

@@ -20,6 +20,7 @@ from jax.scipy.special import ndtri
 from ..devices import devices_for, spread
 from ..emulation.card import Card
 from ..emulation.emulator import Emulator, emulated_scene, super_resolved
+from ..errors import InputError
 from ..maps import KINEMATIC, MAP_NAMES, Maps, Observation
 from ..model.galaxy import GalaxyModel, Prediction
 from ..model.scene import Scene, make_scene
@@ -198,9 +199,11 @@ def make_problem(
     """A problem with the full-resolution predictor, or with an emulator on top of its low-resolution model.
 
     Raises:
-        InputError: canvas and observation differ, a PSF does not suit the pixels or the emulator, or nothing is left
-            to fit.
+        InputError: no settings, canvas and observation differ, a PSF does not suit the pixels or the emulator, or
+            nothing is left to fit.
     """
+    if not isinstance(settings, LikelihoodSettings):
+        raise InputError(f"the likelihood is {settings!r}; settings such as LikelihoodSettings('student-t') are needed")
     data = make_data(observation, settings)
     shift = jnp.zeros(prior.ndim, jnp.result_type(float))
     if isinstance(predictor, Emulator):

@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ..errors import InputError, unknown_name
+from ..errors import InputError
 from ..maps import Maps
-from ..parameters import COMPONENT_NAMES, THICK
+from ..parameters import COMPONENT_NAMES, THICK, default_parameters
 from .bulge import Bulge
 from .component import Component, Rotation, StellarComponent, Values
 from .disc import Disc
@@ -76,6 +76,10 @@ class GalaxyModel:
         components: names of the components, any subset with at least one luminous.
         canvas: pixels of the maps.
         fidelity: `point` takes the model at the pixels' centres; `pixel` integrates over the pixels, cusps included.
+
+    Raises:
+        InputError: an unknown component, one twice or none that is luminous, something else for a canvas, or another
+            fidelity.
     """
 
     components: tuple[str, ...] = COMPONENT_NAMES
@@ -83,12 +87,13 @@ class GalaxyModel:
     fidelity: str = "pixel"
 
     def __post_init__(self) -> None:
-        for name in self.components:
-            if name not in COMPONENTS:
-                raise InputError(unknown_name(name, list(COMPONENTS), "component"))
-        if not any(isinstance(c, StellarComponent) for c in self._parts):
-            named = ", ".join(self.components) or "nothing"
-            raise InputError(f"a model of {named} has no light; add at least one of bulge, disc1, disc2")
+        names: Any = self.components
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"components is {names!r}; a tuple of names is needed, as ('disc1', 'halo')")
+        object.__setattr__(self, "components", tuple(names))  # of a list: models must be hashable
+        default_parameters(self.components)  # which refuses what makes no galaxy
+        if not isinstance(self.canvas, Canvas):
+            raise InputError(f"the canvas is {self.canvas!r}; one such as Canvas(80, 0.5) is needed")
         if self.fidelity not in FIDELITIES:
             raise InputError(f"fidelity is {self.fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError
+from ..numeric import is_positive, is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,17 +15,17 @@ class Canvas:
     The default holds every MaNGA bundle, so that one compiled program serves a survey.
 
     Raises:
-        InputError: a size below 2 or a pixel scale that is not positive.
+        InputError: a size that is no whole number of at least 2, or a pixel scale that is not positive.
     """
 
     size: int = 80
     pixel_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.size < 2:
-            raise InputError(f"canvas size is {self.size}; at least 2 pixels are needed")
-        if not self.pixel_scale > 0:
-            raise InputError(f"pixel scale is {self.pixel_scale} arcsec; a positive number is needed")
+        if not is_whole(self.size, 2):
+            raise InputError(f"canvas size is {self.size!r}; a whole number of at least 2 pixels is needed")
+        if not is_positive(self.pixel_scale):
+            raise InputError(f"pixel scale is {self.pixel_scale!r} arcsec; a positive number is needed")
 
 
 FULL_RESOLUTION = Canvas(80, 0.5)

@@ -12,6 +12,7 @@ from astropy import units
 from astropy.cosmology import FlatLambdaCDM
 
 from ..errors import InputError
+from ..numeric import is_positive
 from ..psf import PSF, ImagePSF
 from .grid import Canvas
 from .kernel import Kernel, gaussians, make_kernel
@@ -103,12 +104,18 @@ def make_scene(
         origin: (x, y) on the canvas [pixels] of the model's (0, 0); its middle if not given.
 
     Raises:
-        InputError: a redshift that is not positive, one PSF without the other, or one too narrow for the pixels.
+        InputError: no canvas, a redshift that is not positive, something else for a PSF, one PSF without the other, or
+            one too narrow for the pixels.
     """
-    if not (math.isfinite(redshift) and redshift > 0):
-        raise InputError(f"redshift is {redshift}; a positive number is needed")
+    if not isinstance(canvas, Canvas):
+        raise InputError(f"the canvas is {canvas!r}; one such as Canvas(80, 0.5) is needed")
+    if not is_positive(redshift):
+        raise InputError(f"redshift is {redshift!r}; a positive number is needed")
     if (psf_photometry is None) != (psf_kinematics is None):
         raise InputError("one PSF is missing; give those of photometry and kinematics, or neither")
+    for psf in (psf_photometry, psf_kinematics):
+        if psf is not None and not isinstance(psf, PSF):
+            raise InputError(f"a PSF is {psf!r}; one such as GaussianPSF(2.5) is needed")
     grid = source_grid(canvas, fidelity, psf_photometry is not None)
     offsets = np.arange(canvas.size)[:, None] - grid.positions
     dtype = jnp.result_type(float)

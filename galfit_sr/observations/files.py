@@ -109,8 +109,11 @@ def write_observation(path: str | os.PathLike[str], observation: Observation) ->
         observation: what to write.
 
     Raises:
-        InputError: it cannot be written there.
+        InputError: it is no observation, or cannot be written there.
     """
+    if not isinstance(observation, Observation) or not isinstance(path, str | os.PathLike):
+        given = f"{type(path).__name__} and {type(observation).__name__}"
+        raise InputError(f"a path and an observation are needed, in this order; given are {given}")
     primary = fits.PrimaryHDU()
     primary.header["OBJECT"] = _ascii(observation.name)
     _exact(primary.header, "REDSHIFT", observation.redshift, "redshift")

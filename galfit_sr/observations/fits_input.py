@@ -167,6 +167,8 @@ def load(path: str | os.PathLike[str]) -> FitsFile:
     Raises:
         InputError: there is no such file, it cannot be read, is no FITS file, is damaged or ends too early.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"the file is {path!r}; the path of a FITS file is needed")
     name = os.fspath(path)
     content = _content(name)
     if not content.startswith(b"SIMPLE"):

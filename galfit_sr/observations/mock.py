@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,7 +19,8 @@ from ..maps import Maps, Observation
 from ..model.component import Values
 from ..model.galaxy import GalaxyModel
 from ..model.scene import Scene, make_scene
-from ..parameters import check_values, farthest_from_default
+from ..numeric import number
+from ..parameters import check_values, default_parameters, farthest_from_default
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..seeds import check_seed
 from .binning import average_in_bins, voronoi_bins
@@ -111,14 +113,16 @@ def make_mock(
 
     Raises:
         InputError: another number of fibres, a noise or correlation that is negative or no number, a seed that is
-            negative, or parameters with which the model is not finite.
+            negative, errors of other than four maps, or parameters that the model lacks or with which it is not finite.
     """
-    if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(f"noise is {noise}; a factor of 0 or more is needed")
+    if not 0 <= number(noise) < math.inf:
+        raise InputError(f"noise is {noise!r}; a factor of 0 or more is needed")
     check_correlation(correlation)
     if not isinstance(seed, np.random.Generator):
         check_seed(seed)
-    check_values(values)
+    if errors is not None and not (isinstance(errors, list | tuple) and len(errors) == len(Maps._fields)):
+        raise InputError(f"errors are {errors!r}; a number each for {', '.join(Maps._fields)} is needed")
+    _check_given(values, model)
     random = np.random.default_rng(seed)
     canvas = model.canvas
     good = footprint(fibres, canvas.size, canvas.pixel_scale)
@@ -162,6 +166,20 @@ def make_mock(
         correlation=correlation,
         truth={key: float(value) for key, value in values.items()},
     )
+
+
+def _check_given(values: Any, model: Any) -> None:
+    """Raises InputError unless `values` are numbers, all that a galaxy model needs, and such as it is made for."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"the parameters are {values!r}; name -> value is needed, as in MOCK_TRUTH")
+    for name, value in values.items():
+        if math.isnan(number(value)):
+            raise InputError(f"{name} = {value!r}; a number is needed")
+    if isinstance(model, GalaxyModel):
+        missing = [name for name in default_parameters(model.components).names if name not in values]
+        if missing:
+            raise InputError(f"a model of {', '.join(model.components)} needs {', '.join(missing)} as well")
+    check_values(values)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -69,8 +69,10 @@ def _circles(region: Region) -> list[tuple[float, float, float]] | None:
         if not region.lstrip().lower().startswith("circle("):
             return None
         texts = [text for text in re.split(r"[;\n]", region) if text.strip()]
-    else:
+    elif isinstance(region, Sequence):
         texts = list(region)
+    else:
+        raise InputError(f"the region is {region!r}; the path of a FITS file or circle(x, y, r) is needed")
     circles = []
     for text in texts:
         match = _CIRCLE.fullmatch(str(text))

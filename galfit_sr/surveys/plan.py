@@ -15,6 +15,7 @@ from ..config import FitConfig, ObservationConfig, dumps, loads
 from ..emulation.registry import find_emulator
 from ..errors import InputError, unknown_name
 from ..inference.nuts import Nuts
+from ..inference.samplers import check_sampler
 from ..toml import from_table
 from .galaxies import Galaxy
 from .variants import VARIANTS, variant_config
@@ -37,7 +38,7 @@ class Plan:
         version: of galfit_sr, which decides the fits as well.
 
     Raises:
-        InputError: an unknown variant, or variants whose evidences could not be compared.
+        InputError: no settings of a sampler, an unknown variant, or variants whose evidences could not be compared.
     """
 
     galaxies: tuple[Galaxy, ...]
@@ -46,6 +47,7 @@ class Plan:
     version: str = dataclasses.field(default_factory=lambda: version("galfit-sr"))
 
     def __post_init__(self) -> None:
+        check_sampler(self.config.sampler)
         for variant in self.variants:
             if variant not in VARIANTS:
                 raise InputError(unknown_name(variant, list(VARIANTS), "variant"))

@@ -15,6 +15,7 @@ from astropy.table import Table
 from ..config import FitConfig, load_config
 from ..errors import InputError
 from ..inference.samplers import Sampler
+from ..numeric import number
 from ..progress import Progress
 from .card import survey_html
 from .catalogue import catalogue, write_catalogue
@@ -145,6 +146,8 @@ def make_plan(
         config = held.config if resume else FitConfig()
     elif not isinstance(config, FitConfig):
         config = load_config(Path(config))
+    if isinstance(variants, str):
+        raise InputError(f"variants is {variants!r}; a list of names is needed, as [{variants!r}]")
     names = tuple(variants) or (held.variants if resume else ())
     return Plan(galaxies, dataclasses.replace(config, **changes), names)
 
@@ -159,8 +162,8 @@ def run_survey(
     progress: Progress | None = None,
 ) -> Survey:
     """Does what is not done of a plan; arguments and errors as for `survey`."""
-    if time_limit is not None and not time_limit > 0:
-        raise InputError(f"the time limit is {time_limit}; a positive number of seconds is needed")
+    if time_limit is not None and not number(time_limit) > 0:
+        raise InputError(f"the time limit is {time_limit!r}; a positive number of seconds is needed")
     report = progress or (lambda phrase, share, words: None)
     taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if taken:

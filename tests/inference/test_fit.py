@@ -17,6 +17,7 @@ from galfit_sr.errors import InputError
 from galfit_sr.inference.fit import first_answer, fit, pose
 from galfit_sr.inference.likelihood import LikelihoodSettings
 from galfit_sr.inference.nested import Nested
+from galfit_sr.inference.nss import Nss
 from galfit_sr.inference.nuts import Nuts
 from galfit_sr.maps import Observation
 from galfit_sr.model.galaxy import GalaxyModel
@@ -185,6 +186,7 @@ def test_a_fit_multiplies_with_all_bits(monkeypatch):
         ({"seed": -1}, "seed is -1; a whole number from 0 to 4294967295"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"seed": 1.5}, "seed is 1.5"),
+        ({"likelihood": "student-t"}, "the likelihood is 'student-t'; settings such as"),
         (
             {"parameters": default_parameters(("bulge", "disc1")), "model": MODEL},
             "a model of bulge, disc1, disc2, halo needs the parameters log10_disc2_mass",
@@ -217,6 +219,11 @@ def test_components_follow_from_the_parameters():
             "prior of x0 is Beta, whose inverse",
         ),
         (lambda p: Nested(nlive=50.5), "nlive is 50.5; a whole number"),
+        (lambda p: Nested(walkers=True), "walkers is True; a whole number"),
+        (lambda p: Nested(dlogz=None), "dlogz is None; a positive number"),
+        (lambda p: Nested(max_seconds="60"), "max_seconds is '60'; a positive number"),
+        (lambda p: Nuts(target_acceptance="high"), "target_acceptance is 'high'; a number between"),
+        (lambda p: Nss(max_calls=[1]), "max_calls is \\[1\\]; a positive number"),
     ],
 )
 def test_priors_and_values_the_model_is_not_made_for(make, sentence):

@@ -300,11 +300,21 @@ def test_jitter_curvature_is_the_expected_one():
         (lambda: LikelihoodSettings(weights=Maps(1, math.inf, 1, 1)), "weight of velocity is inf"),
         (lambda: LikelihoodSettings(correlation=-1.0), "correlation is -1.0; the FWHM in arcsec"),
         (lambda: LikelihoodSettings(correlation=math.nan), "correlation is nan"),
+        (lambda: LikelihoodSettings("student-t", "4"), "degrees of freedom are '4'"),
+        (lambda: LikelihoodSettings(weights={"mll": 0}), "unknown map 'mll'; did you mean 'ml'"),
+        (lambda: LikelihoodSettings(weights={"ml": "none"}), "weight of ml is 'none'"),
+        (lambda: LikelihoodSettings(weights=(1, 1, 1)), "weights are \\(1, 1, 1\\); a number each for brightness, "),
+        (lambda: LikelihoodSettings(weights=1), "weights are 1; a number each"),
     ],
 )
 def test_impossible_settings(make, sentence):
     with pytest.raises(InputError, match=sentence):
         make()
+
+
+def test_weights_of_some_maps_by_name():
+    assert LikelihoodSettings(weights={"ml": 0}) == LikelihoodSettings(weights=Maps(1, 1, 1, 0))
+    assert hash(LikelihoodSettings(weights=[1, 1, 1, 0])) == hash(LikelihoodSettings(weights={"ml": 0}))
 
 
 @pytest.mark.parametrize("bins", [False, True], ids=["pixels", "bins"])

@@ -20,6 +20,7 @@ from galaxies import (
 )
 
 from galfit_sr.analysis.plain import instrument, make_kernel, plain_maps
+from galfit_sr.errors import InputError
 from galfit_sr.maps import MAP_NAMES
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
@@ -241,3 +242,33 @@ def test_an_image_of_a_psf_does_what_the_psf_does():
     image = ImagePSF(tuple(map(tuple, (response / response.sum()).tolist())))
     expected = model_maps(TYPICAL, SMALL, (psf, psf), "pixel")
     assert_near(model_maps(TYPICAL, SMALL, (image, image), "pixel"), expected, PIXEL_TOLERANCES)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: GalaxyModel("disc1"), "components is 'disc1'; a tuple of names is needed"),
+        (lambda: GalaxyModel(("disc1", 3)), "components is .*3.*; a tuple of names"),
+        (lambda: GalaxyModel(("disk1",)), "unknown component 'disk1'; did you mean 'disc1'"),
+        (lambda: GalaxyModel(("disc1", "thick_disc1")), "has disc1 twice"),
+        (lambda: GalaxyModel(("halo",)), "a model of halo has no light"),
+        (lambda: GalaxyModel(canvas=20), "the canvas is 20; one such as Canvas"),
+        (lambda: make_scene(20, REDSHIFT), "the canvas is 20; one such as Canvas"),
+        (lambda: Canvas("20"), "canvas size is '20'; a whole number of at least 2"),
+        (lambda: Canvas(20.5), "canvas size is 20.5; a whole number of at least 2"),
+        (lambda: Canvas(20, "2"), "pixel scale is '2' arcsec"),
+        (lambda: Canvas(20, math.inf), "pixel scale is inf arcsec"),
+        (lambda: GaussianPSF("narrow"), "FWHM of the PSF is 'narrow' arcsec; a positive number"),
+        (lambda: DoubleGaussianPSF(1.0, None, 0.5), "wide FWHM of the PSF is None arcsec"),
+        (lambda: DoubleGaussianPSF(1.0, 2.0, "half"), "wide fraction of the PSF is 'half'; a number from 0 to 1"),
+        (lambda: MoffatPSF(2.0, None), "beta of the Moffat PSF is None; a number above 1"),
+        (lambda: ImagePSF([[1.0, 2.0], [3.0]]), "the PSF image is no table of numbers"),
+    ],
+)
+def test_what_no_model_can_be_made_of(make, sentence):
+    with pytest.raises(InputError, match=sentence):
+        make()
+
+
+def test_a_list_of_components_does_as_well():
+    assert hash(GalaxyModel(["disc1", "halo"])) == hash(GalaxyModel(("disc1", "halo")))

@@ -14,7 +14,7 @@ from test_manga import outcome
 
 from galfit_sr.errors import InputError
 from galfit_sr.maps import MAP_NAMES, Maps, Observation
-from galfit_sr.observations import read, read_observation, write_observation
+from galfit_sr.observations import mock_galaxy_path, read, read_observation, write_observation
 from galfit_sr.psf import DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
 
 N = 12
@@ -290,6 +290,14 @@ def test_damaged_files_never_end_in_anything_but_a_sentence(tmp_path):
         path.write_bytes(damaged if seed % 3 else damaged[: random.integers(1, len(raw))])
         result = outcome(path)
         assert isinstance(result, Observation) or "\n" not in result, seed
+
+
+def test_what_is_no_path_or_no_observation(tmp_path):
+    observation = read(mock_galaxy_path())
+    with pytest.raises(InputError, match="the file is 3; the path of a FITS file is needed"):
+        read(3)
+    with pytest.raises(InputError, match="in this order; given are Observation and str"):
+        write_observation(observation, "galaxy.fits")
 
 
 def test_a_file_that_was_cut_short_is_refused(tmp_path):

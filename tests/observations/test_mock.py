@@ -207,12 +207,20 @@ def test_a_bins_dispersion_includes_the_spread_of_its_velocities():
         ({"seed": -1}, "seed is -1"),
         ({"redshift": 0.0}, "redshift is 0.0"),
         ({"values": {"light": math.inf}}, "brightness is not finite"),
+        ({"noise": "loud"}, "noise is 'loud'"),
+        ({"correlation": "1"}, "correlation is '1'"),
+        ({"redshift": None}, "redshift is None"),
+        ({"psf_kinematics": 2.5}, "a PSF is 2.5; one such as"),
+        ({"errors": 3}, "errors are 3; a number each for brightness, "),
+        ({"values": {"light": "bright"}}, "light = 'bright'; a number is needed"),
+        ({"values": 3}, "the parameters are 3; name -> value"),
+        ({"values": {"x0": 0}, "model": GalaxyModel(("disc1", "halo"))}, "a model of disc1, halo needs y0, "),
     ],
 )
 def test_what_cannot_be_observed(options, sentence):
-    options = {"values": VALUES, "seed": 0, **options}
+    options = {"values": VALUES, "model": Disc(), "seed": 0, **options}
     with pytest.raises(InputError, match=sentence):
-        make_mock(options.pop("values"), model=Disc(), **options)
+        make_mock(options.pop("values"), **options)
 
 
 def test_the_default_galaxy_is_inside_its_prior():

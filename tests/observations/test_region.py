@@ -83,6 +83,7 @@ def test_an_image_on_the_surveys_grid_or_on_the_canvas(maps, tmp_path, size):
         (["box(1, 2, 3)"], "is not a circle"),
         ("circle(0, 0, 1e9)", "every pixel of every map is masked"),
         ("nowhere.fits", "there is no file nowhere.fits"),
+        (3, "the region is 3; the path of"),
     ],
 )
 def test_regions_that_cannot_be_used(maps, region, sentence):

@@ -135,6 +135,7 @@ class TestPlan:
             ({"variants": ("discs",), "config": FitConfig(sampler=gs.Nuts())}, "nuts gives no evidence"),
             ({"variants": ("discs",), "config": FitConfig(emulator="bicubic")}, "variants need the full resolution"),
             ({"config": FitConfig(emulator="bicubicc")}, "bicubicc"),
+            ({"config": FitConfig(sampler="nested")}, "the sampler is 'nested'"),
         ],
     )
     def test_refused(self, arguments, sentence):
