@@ -1,10 +1,10 @@
 """galfit_sr: Bayesian fits of galaxy maps, in JAX, with super-resolution as one swappable stage."""
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
+    __version__: str
     from .analysis.calibrate import Calibration as Calibration
     from .analysis.calibrate import calibrate as calibrate
     from .analysis.compare import Comparison as Comparison
@@ -53,8 +53,6 @@ if _TYPE_CHECKING:
     from .startup import start_jax as start_jax
     from .surveys.survey import Survey as Survey
     from .surveys.survey import survey as survey
-
-__version__ = _version("galfit-sr")
 
 # A public name is imported when it is first used: JAX takes seconds to load, and `galfit-sr --help` does not need it.
 _HOMES = {
@@ -111,9 +109,12 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name == "__version__":
+        value = _import_module("importlib.metadata").version("galfit-sr")
+    elif name in _HOMES:
+        value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ import jax
 import pytest
 from typer.testing import CliRunner
 
-from galfit_sr import cli
+from galfit_sr.cli.commands import app
 
 jax.config.update("jax_enable_x64", True)
 # Commands that run inside this process find it set, and leave it.
@@ -39,5 +39,5 @@ def run(monkeypatch, tmp_path):
     jax.devices()  # the number of devices is then settled, for the other tests too
     monkeypatch.chdir(tmp_path)
     before = jax.config.jax_enable_x64
-    yield lambda *arguments: CliRunner().invoke(cli.app, [str(a) for a in arguments], prog_name="galfit-sr")
+    yield lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments], prog_name="galfit-sr")
     jax.config.update("jax_enable_x64", before)

@@ -48,8 +48,8 @@ def assert_refused(result, sentence, folder, before=()):
 
 def test_help_does_not_load_jax():
     code = (
-        "import sys; from galfit_sr import cli\n"
-        "try: cli.app(['fit', '--help'])\n"
+        "import sys; from galfit_sr.cli.commands import app\n"
+        "try: app(['fit', '--help'])\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'jax', 'numpy', 'astropy', 'matplotlib', 'numpyro'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -21,9 +21,9 @@ import pytest
 import typer
 
 import galfit_sr as gs
-from galfit_sr import cli
 from galfit_sr.analysis.calibrate import Calibration
 from galfit_sr.analysis.trials import Setup
+from galfit_sr.cli.commands import app
 from galfit_sr.config import load_config
 from galfit_sr.emulation.making import make_store
 from galfit_sr.emulation.manifest import Plan
@@ -90,7 +90,7 @@ def test_every_public_name_has_its_place_in_the_api():
 
 def parse(words: list[str]) -> None:
     """Raises click's error where the command line would refuse."""
-    group: Any = typer.main.get_command(cli.app)
+    group: Any = typer.main.get_command(app)
     with group.make_context("galfit-sr", list(words), resilient_parsing=True) as context:
         name, command, rest = group.resolve_command(context, words)
         assert command is not None, f"{words[0]} is not a command"

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from galfit_sr import terminal
-from galfit_sr.cli.command import hanging_up_interrupts
+from galfit_sr.cli.interrupts import hanging_up_interrupts
 from galfit_sr.terminal import ProgressDisplay, format_seconds
 
 
@@ -124,4 +124,31 @@ app(["wait"])
 def test_ctrl_c_is_heard_where_python_cannot_raise():
     """As in JAX's callback of the garbage collector: without us, a traceback is printed and the command goes on."""
     done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "galfit-sr: interrupted\n")
+
+
+LOADING = """
+import os, signal, sys
+from galfit_sr.cli import main
+
+class Extension:
+    def find_spec(self, name, *_):
+        if name == NAME:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                sum(range(1000))
+            except KeyboardInterrupt:
+                raise ImportError("as compiled modules make of it")
+
+sys.meta_path.insert(0, Extension())
+sys.argv = ["galfit-sr", "emulators"]
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "jax"])
+def test_ctrl_c_while_modules_are_loaded(name):
+    """From the entry on, and within a command: its imports take seconds, and crash if an exception comes in between."""
+    code = LOADING.replace("NAME", repr(name))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "galfit-sr: interrupted\n")

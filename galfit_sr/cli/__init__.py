@@ -1,7 +1,4 @@
-"""The command line: one module per command, in the order in which `--help` lists them. No science here.
-
-Everything that loads JAX is imported inside the commands, so that help is instant and a wrong path fails at once.
-"""
+"""The command line. No science here."""
 
 from __future__ import annotations
 
@@ -10,27 +7,18 @@ import gc
 import os
 import sys
 
-from . import fit, survey, mock, report, compare, calibrate, benchmark, emulators, dataset, train  # isort: skip - the order of the help
-from .command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, app, unexpected
+from .interrupts import EXIT_INTERRUPTED, end_when_interrupted
 
-__all__ = [
-    "app",
-    "benchmark",
-    "calibrate",
-    "compare",
-    "dataset",
-    "emulators",
-    "fit",
-    "main",
-    "mock",
-    "report",
-    "survey",
-    "train",
-]
+__all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the installed command."""
+    end_when_interrupted()
+    # Only now what takes a while to load.
+    from .command import EXIT_BAD_INPUT, unexpected
+    from .commands import app
+
     # JAX makes millions of objects that last; the default, 700, has all of them looked at again and again.
     gc.set_threshold(50_000)
     try:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
-import contextlib
 import errno
 import functools
 import os
-import signal
-import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,6 +16,13 @@ import typer
 from ..errors import InputError
 from ..files import write_failure
 from ..seeds import LARGEST
+from .interrupts import (
+    EXIT_INTERRUPTED,
+    INTERRUPTED,
+    hanging_up_interrupts,
+    interrupts_are_heard,
+    interrupts_are_raised,
+)
 
 app = typer.Typer(
     name="galfit-sr",
@@ -32,7 +34,6 @@ app = typer.Typer(
 )
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -41,7 +42,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
-            with warnings.catch_warnings(), hanging_up_interrupts(), interrupts_are_heard():
+            with warnings.catch_warnings(), hanging_up_interrupts(), interrupts_are_heard(), interrupts_are_raised():
                 warnings.showwarning = _tell
                 function(*args, **kwargs)
         except InputError as error:
@@ -53,7 +54,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except MemoryError as error:
             stop(f"galfit-sr: {error or 'out of memory'}", EXIT_BAD_INPUT)
         except KeyboardInterrupt:
-            stop("galfit-sr: interrupted", EXIT_INTERRUPTED)
+            stop(INTERRUPTED, EXIT_INTERRUPTED)
 
     app.command()(guarded)
     return guarded
@@ -62,38 +63,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 def unexpected(error: OSError) -> str:
     """The sentence for what the operating system refused where no file was in the way: our output, if it is full."""
     return write_failure(Path("standard output"), error) if error.errno == errno.ENOSPC else str(error)
-
-
-@contextlib.contextmanager
-def hanging_up_interrupts() -> Iterator[None]:
-    """A terminal that is closed ends a command as Ctrl-C does, with what is complete kept, unless `nohup` forbids."""
-    own = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
-    if not own or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def interrupts_are_heard() -> Iterator[None]:
-    """Ctrl-C where Python cannot raise, as in JAX's callback of the garbage collector, comes again a moment later."""
-    before = sys.unraisablehook
-
-    def unraised(what: sys.UnraisableHookArgs) -> None:
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, _thread.interrupt_main).start()
-        else:
-            before(what)
-
-    sys.unraisablehook = unraised
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
 
 
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
