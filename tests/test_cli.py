@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galfit_sr.config import load_config
+from galfit_sr.config import ModelConfig, load_config
 from galfit_sr.observations import read
 from galfit_sr.observations.mock import MOCK_THICKNESS, MOCK_TRUTH
 from galfit_sr.parameters import default_parameters
@@ -206,7 +206,7 @@ class TestMock:
         words = "fit it with: galfit-sr fit disc.fits --config fit.toml, where fit.toml holds: "
         text = result.stdout.strip().partition(words)[2]
         (tmp_path / "fit.toml").write_text(text)
-        assert load_config(tmp_path / "fit.toml").model.components == ("disc1", "halo"), result.stdout
+        assert load_config(tmp_path / "fit.toml").model == ModelConfig(("disc1", "halo"), "point"), result.stdout
         observation = read(tmp_path / "disc.fits")
         assert set(observation.truth) == set(default_parameters(("disc1", "halo")).names)
         # One disc has one mass-to-light ratio, whatever the PSF does to its light.

@@ -30,14 +30,16 @@ def emulators(
     from ..emulation.registry import all_emulators, find_emulator
 
     found = all_emulators() if name is None else (find_emulator(name),)
+    if not as_json:
+        # Before the speeds, for which programs are compiled: that takes a minute or two.
+        for emulator in found:
+            typer.echo(f"{emulator.card.name}: {emulator.card.description}\n  made for {emulator.card.purpose()}\n")
+            if name is not None:
+                typer.echo(f"{emulator.card.to_json()}\n")
     with ProgressDisplay(Console(stderr=True)) as progress:
         rows = compare_predictors(found, progress)
     if as_json:
         cards = {emulator.card.name: json.loads(emulator.card.to_json()) for emulator in found}
         typer.echo(json.dumps({"speed": rows, "cards": cards}))
-        return
-    typer.echo(predictors_as_text(rows))
-    for emulator in found:
-        typer.echo(f"\n{emulator.card.name}: {emulator.card.description}\n  made for {emulator.card.purpose()}")
-        if name is not None:
-            typer.echo(emulator.card.to_json())
+    else:
+        typer.echo(predictors_as_text(rows))

@@ -92,10 +92,12 @@ def mock(
     else:
         fit = ["galfit-sr", "fit", str(out)]
         words = ""
-        if set(parts) != set(COMPONENT_NAMES):
+        unlike = [f"components = {json.dumps(parts)}"] if set(parts) != set(COMPONENT_NAMES) else []
+        unlike += [f"fidelity = {json.dumps(fidelity)}"] if fidelity != GalaxyModel.fidelity else []
+        if unlike:
             fit += ["--config", "fit.toml"]
-            words = f", where fit.toml holds: model.components = {json.dumps(parts)}"
-        typer.echo(f"{out}: a {canvas}x{canvas} mock; fit it with: {shlex.join(fit)}{words}")
+            words = f", where fit.toml holds: model = {{ {', '.join(unlike)} }}"
+        typer.echo(f"{out}: a mock of {canvas}x{canvas} pixels; fit it with: {shlex.join(fit)}{words}")
 
 
 def _read_values(path: Path) -> Mapping[str, float]:

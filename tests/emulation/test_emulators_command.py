@@ -74,3 +74,15 @@ def test_configuration_keeps_the_emulator():
     assert config.emulator == "isrcnn"
     assert config.likelihood.emulator_error is False
     assert loads(dumps(config)) == config
+
+
+def test_emulators_are_listed_before_their_speeds_are_measured(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("galfit_sr.analysis.predictors.compare_predictors", interrupted)
+    result = run("emulators", "bicubic")
+    assert result.exit_code == 130
+    card = find_emulator("bicubic").card
+    assert result.stdout.startswith(f"bicubic: {card.description}\n  made for {card.purpose()}\n")
+    assert json.loads(result.stdout.partition(card.purpose())[2]) == json.loads(card.to_json())
