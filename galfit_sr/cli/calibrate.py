@@ -17,6 +17,9 @@ from ..terminal import ProgressDisplay
 from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, command, stop
 from .fit import Sampler
 
+_COARSEST = 8
+"""Pixels along a side: with fewer they are wider than two PSFs, and minutes of fits tell of little but the prior."""
+
 
 class Control(enum.StrEnum):
     """Names of the negative controls."""
@@ -40,7 +43,9 @@ def calibrate(
     emulator: Annotated[
         str | None, typer.Option(help="Of the fits (`galfit-sr emulators`); it decides the canvas.")
     ] = None,
-    canvas: Annotated[int, typer.Option(min=2, help="Pixels along a side, over 40 arcsec; 20 for a quick one.")] = 80,
+    canvas: Annotated[
+        int, typer.Option(min=_COARSEST, help="Pixels along a side, over 40 arcsec; 20 for a quick one.")
+    ] = 80,
     fidelity: Annotated[
         str, typer.Option(help="pixel: integrated over pixels; point: at their centres, many times faster at 20.")
     ] = "pixel",

@@ -232,3 +232,7 @@ def test_command(stub, run, tmp_path):
     result = run("calibrate", "--mocks", 2, "--sampler", "nuts", "--nlive", 100)
     assert result.exit_code == 2
     assert "nlive is no setting of the sampler nuts" in result.stderr
+    result = run("calibrate", "--mocks", 2, "--canvas", 3, "--out", "coarse")
+    assert result.exit_code == 2
+    assert "greater than or equal to 8" in result.stderr or "x>=8" in result.stderr
+    assert not (tmp_path / "coarse").exists()
