@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often progress is written where there is no terminal to redraw."""
+LEAST_SECONDS_OF_PACE = 10.0
+"""Of a stage, before the time that is left is told: at first it compiles."""
+_MOST_REPORTS = 1000
 _WIDEST = 1000
 """Characters of a table's line, more than any needs."""
 
@@ -30,14 +34,14 @@ class ProgressDisplay:
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[detail]}", markup=False),
             console=console,
         )
         self._stage = ""
         self._task: TaskID | None = None
-        self._began = self._written = 0.0
+        self._written = 0.0
+        self._reports: list[tuple[float, float]] = []
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:
@@ -49,7 +53,7 @@ class ProgressDisplay:
     ) -> None:
         if self._console.is_terminal:
             if kind is None and self._task is not None:
-                self._bar.update(self._task, completed=1.0, total=1.0)
+                self._bar.update(self._task, completed=1.0, total=1.0, left="")
             self._bar.stop()
 
     def __call__(self, stage: str, fraction: float | None, detail: str) -> None:
@@ -60,35 +64,52 @@ class ProgressDisplay:
             fraction: of the stage that is done, 0 to 1, or None where that cannot be told.
             detail: one short sentence of numbers.
         """
+        now, new = time.monotonic(), stage != self._stage
+        if new:
+            self._stage, self._reports = stage, []
+        left = None
+        if fraction is not None:
+            self._reports.append((now, fraction))
+            if len(self._reports) > _MOST_REPORTS:
+                del self._reports[1:-1:2]
+            left = seconds_left(self._reports)
+        words = "" if left is None else f"about {format_seconds(left)} left"
         if self._console.is_terminal:
-            self._draw(stage, fraction, detail)
-        else:
-            self._write(stage, fraction, detail)
+            self._draw(new, fraction, words, detail)
+        elif new or now - self._written >= SECONDS_BETWEEN_LINES:
+            self._written = now
+            percent = "" if fraction is None else f"{100 * fraction:.0f} %"
+            line = ", ".join(filter(None, (stage, percent, words, detail)))
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _draw(self, stage: str, fraction: float | None, detail: str) -> None:
-        if stage != self._stage:
+    def _draw(self, new: bool, fraction: float | None, left: str, detail: str) -> None:
+        if new:
             if self._task is not None:
-                self._bar.update(self._task, completed=1.0, total=1.0)
-            self._stage, self._task = stage, self._bar.add_task(stage, total=None, detail=detail)
+                self._bar.update(self._task, completed=1.0, total=1.0, left="")
+            self._task = self._bar.add_task(self._stage, total=None, left=left, detail=detail)
         assert self._task is not None
         total = None if fraction is None else 1.0
-        self._bar.update(self._task, completed=fraction, total=total, detail=detail)
+        self._bar.update(self._task, completed=fraction, total=total, left=left, detail=detail)
 
-    def _write(self, stage: str, fraction: float | None, detail: str) -> None:
-        now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began = stage, now
-        elif now - self._written < SECONDS_BETWEEN_LINES:
-            return
-        self._written = now
-        parts = [stage]
-        if fraction is not None:
-            parts.append(f"{100 * fraction:.0f} %")
-        if fraction and now > self._began:
-            parts.append(f"about {format_seconds((now - self._began) * (1 - fraction) / fraction)} left")
-        if detail:
-            parts.append(detail)
-        self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
+
+def seconds_left(reports: Sequence[tuple[float, float]]) -> float | None:
+    """How long a stage goes on at its pace in the latter half of its time so far; None where there is too little of it.
+
+    The pace from the beginning on would count what is done once, compiling for instance, and in a run that is resumed
+    what was done before.
+
+    Args:
+        reports: seconds and the share of the stage that was done by then, the first of them first.
+    """
+    (began, _), (now, share) = reports[0], reports[-1]
+    if now - began < LEAST_SECONDS_OF_PACE:
+        return None
+    first = max(i for i, (then, _) in enumerate(reports) if then <= (began + now) / 2)
+    since, before = reports[first]
+    # One step can be of any length.
+    if share <= before or len({done for _, done in reports[first:]}) < 3:
+        return None
+    return (1 - share) * (now - since) / (share - before)
 
 
 def print_result(posterior: Posterior, folder: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from galfit_sr import terminal
 from galfit_sr.cli.interrupts import hanging_up_interrupts
-from galfit_sr.terminal import ProgressDisplay, format_seconds
+from galfit_sr.terminal import ProgressDisplay, format_seconds, seconds_left
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,35 @@ def test_plain_lines_without_a_terminal(clock):
         progress("sampling", 0.0, "0 calls")
         clock[0] += 1
         progress("sampling", 0.1, "too soon for another line")
-        clock[0] += 29
+        clock[0] += 9
+        progress("sampling", 0.2, "400 calls")
+        clock[0] += 5
+        progress("sampling", 0.22, "too soon as well")
+        clock[0] += 5
         progress("sampling", 0.25, "900 calls [of many]")
     assert stream.getvalue().splitlines() == [
         "first answer",
         "sampling, 0 %, 0 calls",
-        "sampling, 25 %, about 1 min 30 s left, 900 calls [of many]",
+        "sampling, 20 %, 400 calls",
+        "sampling, 25 %, about 2 min 30 s left, 900 calls [of many]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reports", "seconds"),
+    [
+        ([(0, 0.0), (5, 0.3), (8, 0.6)], None),
+        ([(0, 0.0), (20, 0.5)], None),
+        ([(0, 0.0), (14, 0.0), (15, 0.1), (16, 0.2)], 64),
+        ([(100, 0.9), (105, 0.91), (110, 0.92)], None),
+        ([(100, 0.9), (105, 0.91), (108, 0.915), (110, 0.92)], 40),
+        ([(0, 0.5), (10, 0.6), (15, 0.4), (20, 0.55)], None),
+    ],
+    ids=["too soon", "one step", "compiled first", "two reports", "resumed", "set back"],
+)
+def test_time_left_is_told_from_a_pace(reports, seconds):
+    found = seconds_left(reports)
+    assert found is None if seconds is None else found == pytest.approx(seconds)
 
 
 def test_a_bar_on_a_terminal():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import warnings
 from pathlib import Path
@@ -90,6 +91,27 @@ def live_points(nlive: int, count: int) -> int:
     return max(min(nlive, _LEAST_LIVE), round(nlive / count**0.5))
 
 
+def folds_left(remaining: float, ndim: int, dlogz: float) -> float:
+    """Factors of e by which the volume still shrinks until a run ends, each of `nlive` new live points.
+
+    Far out the best live point lacks half a squared radius of a Gaussian's log-likelihood, and the volume goes as the
+    radius to the power `ndim`; in the bulk the log-likelihood rises by about one with each factor; from then on, what
+    is left of the evidence falls with the volume.
+
+    Args:
+        remaining: that the live points can add to the log evidence.
+        ndim: dimensions of the posterior.
+        dlogz: that ends the run.
+    """
+    if not (math.isfinite(remaining) and remaining > 0):
+        return math.inf
+    if remaining <= 1:
+        return max(math.log(remaining / dlogz), 0.0)
+    bulk = ndim / 2
+    beyond = bulk * math.log(max(remaining / bulk, 1.0))
+    return beyond + min(remaining, bulk) + max(math.log(1 / dlogz), 0.0)
+
+
 class _OutOfBudget(Exception):
     """A limit on time or calls was reached."""
 
@@ -127,7 +149,7 @@ def run_nested(
     # Limits may change from one part of a run to the next.
     limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
     engine = Engine(problem, kernel, repr((limitless, seed)))
-    watch = _Watch(settings, progress)
+    watch = _Watch(settings, ndim, progress)
     options: dict[str, Any] = {"print_func": watch, "print_progress": True, "resume": False}
     if checkpoint is not None:
         options |= {"checkpoint_file": str(checkpoint), "checkpoint_every": CHECKPOINT_SECONDS}
@@ -201,8 +223,8 @@ def _finished(sampler: Any, settings: Nested) -> bool:
 class _Watch:
     """Progress, and the limits on time and calls; dynesty calls it at every iteration."""
 
-    def __init__(self, settings: Nested, progress: Progress | None) -> None:
-        self.settings, self.progress = settings, progress
+    def __init__(self, settings: Nested, ndim: int, progress: Progress | None) -> None:
+        self.settings, self.ndim, self.progress = settings, ndim, progress
         self.began = self.told = time.monotonic()
         self.sampler: Any = None
 
@@ -218,16 +240,12 @@ class _Watch:
         text = f"{calls:,} calls"
         if hasattr(results, "logz"):
             text += f", log evidence {results.logz:.1f}"
-        self.progress("nested sampling", self._share(float(results.delta_logz), iteration), text)
+        self.progress("nested sampling", self._share(float(results.delta_logz), calls), text)
 
-    def _share(self, remaining: float, iteration: int) -> float:
-        """Share of the iterations: what is left of the evidence falls by 1/nlive per iteration once past the bulk."""
-        if not np.isfinite(remaining) or remaining <= 0:
-            return 0.0
-        left = self.settings.nlive * max(np.log(remaining / self.settings.dlogz), 0.0)
-        if remaining > 1:
-            left = self.settings.nlive * (remaining + np.log(1 / self.settings.dlogz))
-        return iteration / (iteration + left + 1)
+    def _share(self, remaining: float, calls: int) -> float:
+        """Of the likelihoods: the first iterations, without walks, are nearly free."""
+        folds = folds_left(remaining, self.ndim, self.settings.dlogz)
+        return calls / (calls + folds * self.settings.nlive * self.settings.walks)
 
 
 def _collect(engine: Engine, sampler: Any, converged: bool, seed: int) -> Sampled:

@@ -27,7 +27,7 @@ from ..progress import Progress
 from .checkpoint import load_state, mark_of, save_state
 from .limits import check_limits, check_positive, check_whole, reached
 from .mixture import Mixture
-from .nested import STARTS, live_points
+from .nested import STARTS, folds_left, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods
 from .proposal import Proposal, Rivals, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information
@@ -140,7 +140,8 @@ def run_nss(
         calls = settings.nlive + int(dead.calls.sum())
         limited = reached(settings, began, calls)
         if progress is not None:
-            share = len(dead.value) / (len(dead.value) + settings.nlive * max(left - settings.dlogz, 0.0) + 1)
+            # By slices a new live point takes about as many likelihoods as there were draws for it.
+            share = calls / (calls + folds_left(left, ndim, settings.dlogz) * settings.nlive * settings.draws)
             evidence = _evidence(dead, settings)[0] + problem.offset
             progress("nested slice sampling", share, f"{calls:,} calls, log evidence {evidence:.1f}")
     return _collect(problem, proposal, state, dead, settings, watch.seconds, left <= settings.dlogz)

@@ -141,7 +141,7 @@ def run_nuts(
         calls = int(np.sum(steps.gradients))
         limited = reached(settings, began, calls)
         if progress is not None:
-            progress("NUTS", quality.share, f"{calls:,} gradients, {quality.words}")
+            progress(quality.stage, quality.share, f"{calls:,} gradients{quality.words}")
     return _collect(problem, steps, quality, watch.seconds, settings)
 
 
@@ -293,7 +293,7 @@ class _Quality(NamedTuple):
         effective: the smallest of all parameters, in bulk and tails.
         divergences: among the steps that are kept.
         enough: whether the run can end.
-        share: that is done.
+        share: of the stage that is done; how many steps the second one takes cannot be told from the first.
     """
 
     rhat: float
@@ -303,18 +303,21 @@ class _Quality(NamedTuple):
     share: float
 
     @property
-    def words(self) -> str:
+    def stage(self) -> str:
         """For the line of progress."""
-        if not np.isfinite(self.rhat):
-            return "warming up"
-        return f"R-hat {self.rhat:.3f}, {self.effective:.0f} effective samples"
+        return "NUTS" if np.isfinite(self.rhat) else "warming up"
+
+    @property
+    def words(self) -> str:
+        """The same, after the number of gradients."""
+        return f", R-hat {self.rhat:.3f}, {self.effective:.0f} effective samples" if np.isfinite(self.rhat) else ""
 
 
 def _judge(steps: _Steps | None, settings: Nuts) -> _Quality:
     count = 0 if steps is None else steps.z.shape[1]
     kept = count - settings.warmup
     if steps is None or kept < _ROUND:
-        return _Quality(np.inf, 0.0, 0, False, count / (settings.warmup + settings.effective_samples / settings.chains))
+        return _Quality(np.inf, 0.0, 0, False, count / (settings.warmup + _ROUND))
     z = steps.z[:, settings.warmup :]
     stuck = np.flatnonzero(np.all(np.ptp(z, axis=1) == 0, axis=1))
     if stuck.size:
@@ -326,7 +329,7 @@ def _judge(steps: _Steps | None, settings: Nuts) -> _Quality:
     effective = float(min(np.min(bulk_effective(z)), np.min(tail_effective(z))))
     enough = (rhat <= MOST_RHAT and effective >= settings.effective_samples) or kept >= settings.most_draws
     needed = kept * max(settings.effective_samples / effective, 1.0)
-    share = min(count / (settings.warmup + min(needed, settings.most_draws)), 1.0)
+    share = min(kept / min(needed, settings.most_draws), 1.0)
     return _Quality(rhat, effective, int(np.sum(steps.divergent[:, settings.warmup :])), enough, share)
 
 

@@ -14,7 +14,7 @@ from same_run import assert_same
 from scipy.stats import chi2
 
 from galfit_sr.inference.mixture import laplace_mixture
-from galfit_sr.inference.nested import Nested, run_nested
+from galfit_sr.inference.nested import Nested, folds_left, run_nested
 from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.sampled import Sampled
 
@@ -242,3 +242,12 @@ def test_second_run_compiles_nothing():
     )
     run_nested(problem.problem, laplace_mixture(problem.modes), REPARTITIONED, seed=11)
     assert not compiled
+
+
+@pytest.mark.parametrize("radius", [20.0, 100.0])
+def test_what_is_left_to_do_of_a_gaussian(radius):
+    """The volume of a sphere of so many sigma, over that in which a tenth of the evidence is left."""
+    exact = 18 * np.log(radius / chi2.ppf(0.1, 18) ** 0.5)
+    assert folds_left(radius**2 / 2, 18, 0.1) == pytest.approx(exact, rel=0.25)
+    assert folds_left(0.1, 18, 0.1) == 0
+    assert folds_left(np.nan, 18, 0.1) == np.inf
