@@ -213,3 +213,5 @@ def test_citation_file_is_complete_and_of_this_version():
         published = {"journal", "volume", "start"} <= set(reference)
         assert published or reference.get("url", "").startswith("https://"), reference["title"]
         assert re.match(r"10\.\d{4,}/", reference.get("doi", "10.1000/"))
+    first = {(one["authors"][0].get("family-names"), one["year"]) for one in citation["references"]}
+    assert {("Kuijken", 1989), ("Chen", 2012), ("Veach", 1995), ("Owen", 2000)} <= first

@@ -48,10 +48,11 @@ def parameters_for(
 
     Args:
         observation: the data.
-        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous.
+        components: any subset of bulge, disc1, disc2 and halo, at least one of them luminous; thick_disc1 and
+            thick_disc2 in place of disc1 and disc2 for discs with a thickness.
 
     Raises:
-        InputError: an unknown component, or no luminous one.
+        InputError: an unknown component, one twice, or no luminous one.
     """
     parameters = default_parameters(components)
     if observation.truth:
