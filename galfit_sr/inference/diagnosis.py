@@ -76,14 +76,14 @@ def convergence(posterior: Posterior) -> list[str]:
     found = []
     if not posterior.converged:
         found.append(
-            f"The {posterior.sampler} run had not converged when it ended: this is a partial result, and its errors and"
-            " evidence cannot be trusted."
+            "The run had not converged when it ended: this is a partial result, and its errors and evidence cannot be"
+            " trusted."
         )
     size = posterior.effective_sample_size
     if size < FEW_SAMPLES:
         found.append(
-            f"There are only {size:.0f} effective samples: quantiles far from the median are uncertain"
-            f" (at least {FEW_SAMPLES} are advisable)."
+            f"The samples are worth only {size:.0f} independent ones: quantiles far from the median are uncertain (an"
+            f" effective sample size of at least {FEW_SAMPLES} is advisable)."
         )
     settings, error = posterior.sampler_settings, posterior.log_evidence_error
     if error is not None and error > DRIFT * settings.get("shrinkage_error", math.inf):

@@ -46,7 +46,7 @@ def test_few_effective_samples(posterior):
     log_weights = np.full(len(posterior.samples), -800.0)
     log_weights[:50] = -np.log(50)
     (warning,) = convergence(dataclasses.replace(posterior, log_weights=log_weights))
-    assert "50 effective samples" in warning
+    assert "worth only 50 independent ones" in warning
 
 
 def test_few_families_are_named_where_they_widen_the_error_of_the_evidence(posterior):
