@@ -38,20 +38,22 @@ class ProgressDisplay:
             TextColumn("{task.fields[detail]}", markup=False),
             console=console,
         )
+        # A dumb terminal cannot redraw a line: rich would show nothing there until the end.
+        self._drawn = console.is_terminal and not console.is_dumb_terminal
         self._stage = ""
         self._task: TaskID | None = None
         self._written = 0.0
         self._reports: list[tuple[float, float]] = []
 
     def __enter__(self) -> ProgressDisplay:
-        if self._console.is_terminal:
+        if self._drawn:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._drawn:
             if kind is None and self._task is not None:
                 self._bar.update(self._task, completed=1.0, total=1.0, left="")
             self._bar.stop()
@@ -74,7 +76,7 @@ class ProgressDisplay:
                 del self._reports[1:-1:2]
             left = seconds_left(self._reports)
         words = "" if left is None else f"about {format_seconds(left)} left"
-        if self._console.is_terminal:
+        if self._drawn:
             self._draw(new, fraction, words, detail)
         elif new or now - self._written >= SECONDS_BETWEEN_LINES:
             self._written = now
@@ -102,7 +104,7 @@ def seconds_left(reports: Sequence[tuple[float, float]]) -> float | None:
         reports: seconds and the share of the stage that was done by then, the first of them first.
     """
     (began, _), (now, share) = reports[0], reports[-1]
-    if now - began < LEAST_SECONDS_OF_PACE:
+    if now - began < LEAST_SECONDS_OF_PACE or share >= 1:
         return None
     first = max(i for i, (then, _) in enumerate(reports) if then <= (began + now) / 2)
     since, before = reports[first]

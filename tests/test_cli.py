@@ -200,6 +200,14 @@ class TestMock:
         assert observation.truth["systemic_velocity"] == 20.0
         assert observation.truth["y0"] == MOCK_TRUTH["y0"]
 
+    def test_parameters_from_a_pipe(self, run, tmp_path):
+        end, other = os.pipe()
+        os.write(other, b"inclination = 0.5")
+        os.close(other)
+        result = run(*self.SMALL, "--parameters", f"/dev/fd/{end}", "--out", "galaxy.fits")
+        assert result.exit_code == 0, result.output
+        assert read(tmp_path / "galaxy.fits").truth["inclination"] == 0.5
+
     def test_components(self, run, tmp_path):
         result = run(*self.SMALL, "--components", "disc1,halo", "--noise", "0", "--fibres", "0", "--out", "disc.fits")
         assert result.exit_code == 0, result.output

@@ -69,8 +69,9 @@ def test_plain_lines_without_a_terminal(clock):
         ([(100, 0.9), (105, 0.91), (110, 0.92)], None),
         ([(100, 0.9), (105, 0.91), (108, 0.915), (110, 0.92)], 40),
         ([(0, 0.5), (10, 0.6), (15, 0.4), (20, 0.55)], None),
+        ([(0, 0.0), (10, 0.5), (15, 0.8), (20, 1.0)], None),
     ],
-    ids=["too soon", "one step", "compiled first", "two reports", "resumed", "set back"],
+    ids=["too soon", "one step", "compiled first", "two reports", "resumed", "set back", "at its end"],
 )
 def test_time_left_is_told_from_a_pace(reports, seconds):
     found = seconds_left(reports)
@@ -86,6 +87,14 @@ def test_a_bar_on_a_terminal():
     assert "first answer" in shown
     assert "900 calls" in shown
     assert "\x1b[" in shown
+
+
+def test_plain_lines_on_a_terminal_that_cannot_redraw(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    stream = io.StringIO()
+    with ProgressDisplay(Console(file=stream, force_terminal=True, width=120)) as progress:
+        progress("first answer", None, "")
+    assert stream.getvalue() == "first answer\n"
 
 
 @pytest.fixture

@@ -104,12 +104,12 @@ Seed = Annotated[
 
 
 def check_readable(path: Path | None) -> None:
-    """Raises InputError if a path is given and is not a readable file."""
+    """Raises InputError if a path is given and is not a readable file, or a pipe as the shell's <(...) gives."""
     if path is None:
         return
     if not path.exists():
         raise InputError(f"{path} does not exist; a file is needed")
-    if not path.is_file():
+    if path.is_dir():
         raise InputError(f"{path} is not a file; a file is needed")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read; check its permissions")
