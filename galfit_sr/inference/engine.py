@@ -26,8 +26,8 @@ class ForeignCheckpoint(Exception):
 class Engine:
     """The likelihood, prior and kernel that dynesty is given: one galaxy, bound to jitted functions.
 
-    dynesty pickles what it was given. An engine pickles as a mere mark, and unpickles as the engine that was rebuilt
-    for the same problem (see `stands_in`): compiled functions never enter a checkpoint.
+    dynesty pickles what it was given. An engine pickles as a mere mark and the time it was in use, and unpickles as the
+    engine that was rebuilt for the same problem (see `stands_in`): compiled functions never enter a checkpoint.
     """
 
     def __init__(self, problem: Problem, kernel: Kernel, identity: str) -> None:
@@ -36,9 +36,10 @@ class Engine:
         self.mark = mark_of(f"{problem.target!r} {identity}", problem.arrays, kernel.proposal)
         self.dtype = problem.arrays.shift.dtype
         self.size = kernel.walkers
+        self.watch = Stopwatch()
 
-    def __reduce__(self) -> tuple[Callable[[str], Engine], tuple[str]]:
-        return _live_engine, (self.mark,)
+    def __reduce__(self) -> tuple[Callable[[str, Stopwatch], Engine], tuple[str, Stopwatch]]:
+        return _live_engine, (self.mark, self.watch)
 
     @property
     def dimensions(self) -> int:
@@ -90,7 +91,6 @@ class Walks(InternalSampler):
         self.engine = engine
         self.scale = FIRST_SCALE
         self.accepted, self.walked = 0.0, 0
-        self.watch = Stopwatch()
         self._pending: list[float] = []
         self._drawing = True
         self._drawn: list[SamplerReturn] = []
@@ -206,8 +206,9 @@ def stands_in(engine: Engine) -> Iterator[None]:
         _LIVE_ENGINE.reset(token)
 
 
-def _live_engine(mark: str) -> Engine:
+def _live_engine(mark: str, watch: Stopwatch) -> Engine:
     engine = _LIVE_ENGINE.get()
     if engine.mark != mark:
         raise ForeignCheckpoint
+    engine.watch = watch
     return engine

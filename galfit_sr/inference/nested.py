@@ -271,7 +271,7 @@ def _collect(engine: Engine, sampler: Any, converged: bool, seed: int) -> Sample
         float(np.hypot(between, within)),
         information(log_weights, log_likelihood, evidence),
         int(np.sum(results.ncall)),
-        walks.watch.seconds,
+        engine.watch.seconds,
         converged,
         log_volume,
         diagnostics={
