@@ -318,8 +318,10 @@ def default_parameters(components: tuple[str, ...] = ("bulge", "disc1", "disc2",
             thick_disc2 in place of disc1 and disc2 for discs with a thickness.
 
     Raises:
-        InputError: an unknown component, one twice, or no luminous one.
+        InputError: no tuple of names, an unknown component, one twice, or no luminous one.
     """
+    if not isinstance(components, list | tuple) or not all(isinstance(name, str) for name in components):
+        raise InputError(f"components is {components!r}; a tuple of names is needed, as ('disc1', 'halo')")
     for c in components:
         if c not in ALL_COMPONENTS:
             raise InputError(unknown_name(c, list(ALL_COMPONENTS), "component"))

@@ -75,6 +75,10 @@ def pose(
     """
     if not isinstance(observation, Observation):
         raise InputError(f"the observation is {observation!r}; one that `read` or `make_mock` gave is needed")
+    if parameters is not None and not isinstance(parameters, Parameters):
+        raise InputError(f"the parameters are {parameters!r}; such as `parameters_for` gives are needed")
+    if model is not None and not isinstance(model, GalaxyModel):
+        raise InputError(f"the model is {model!r}; one such as GalaxyModel(canvas=Canvas(80, 0.5)) is needed")
     stage = None if emulator is None else find_emulator(emulator)
     if stage is not None:
         if model is not None:

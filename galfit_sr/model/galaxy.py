@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,11 +87,8 @@ class GalaxyModel:
     fidelity: str = "pixel"
 
     def __post_init__(self) -> None:
-        names: Any = self.components
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"components is {names!r}; a tuple of names is needed, as ('disc1', 'halo')")
-        object.__setattr__(self, "components", tuple(names))  # of a list: models must be hashable
         default_parameters(self.components)  # which refuses what makes no galaxy
+        object.__setattr__(self, "components", tuple(self.components))  # of a list: models must be hashable
         if not isinstance(self.canvas, Canvas):
             raise InputError(f"the canvas is {self.canvas!r}; one such as Canvas(80, 0.5) is needed")
         if self.fidelity not in FIDELITIES:

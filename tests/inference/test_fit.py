@@ -182,6 +182,8 @@ def test_a_fit_multiplies_with_all_bits(monkeypatch):
     ("arguments", "sentence"),
     [
         ({"observation": "galaxy.fits"}, "the observation is 'galaxy.fits'"),
+        ({"parameters": {"x0": 0.0}}, "the parameters are {'x0': 0.0}; such as"),
+        ({"model": "disc1"}, "the model is 'disc1'; one such as"),
         ({"sampler": "nested"}, "the sampler is 'nested'"),
         ({"seed": -1}, "seed is -1; a whole number from 0 to 4294967295"),
         ({"seed": 2**32}, "seed is 4294967296"),
