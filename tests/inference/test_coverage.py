@@ -84,7 +84,7 @@ def test_strata_begin_where_the_posterior_is_not_covered(unbent, monkeypatch, sh
         "modes_at",
         lambda problem, z: tuple(Mode(row, second.covariance, -0.5 * np.sum((row - second.z) ** 2)) for row in z),
     )
-    strata, calls, uncovered = covering(known.problem, (first,), 1)
+    strata, calls, uncovered, _ = covering(known.problem, (first,), 1)
     assert calls == 1000
     assert uncovered == (1 / 64 if share < 0.1 else 0)
     assert len(strata) == 1 + (share == 0.25)
@@ -100,7 +100,7 @@ def test_strata_begin_where_the_posterior_is_not_covered(unbent, monkeypatch, sh
 
 def test_a_covered_posterior_needs_no_more(unbent):
     found = answer(ONE)
-    strata, _, uncovered = covering(found.problem, found.modes[:1], 1)
+    strata, _, uncovered, _ = covering(found.problem, found.modes[:1], 1)
     assert len(strata) == 1
     assert uncovered < 2 / 64
     assert strata[0].problem is found.problem
