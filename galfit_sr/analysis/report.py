@@ -85,7 +85,7 @@ def report_html(
             _figure("marginals", figures),
             _figure("corner", figures),
             "<h2>How the run went</h2>",
-            pairs_html((part.title, part.rows) for part in run_facts(posterior, observation)),
+            pairs_html(run_facts(posterior, observation)),
             _figure("trace", figures),
             "<h2>How to repeat it</h2>",
             _reproduce(posterior, config_toml, command),

@@ -13,7 +13,7 @@ from ..inference.diagnosis import data_counts
 from ..inference.results import Posterior
 from ..maps import Observation
 from .display import MAP_TITLES, setting
-from .report_page import MINUS, duration
+from .report_page import MINUS, decimals, duration
 
 _TITLES = {"nested": "nested sampling", "nuts": "No-U-Turn sampler (NUTS)", "nss": "nested slice sampling"}
 _PARTS = {"bending": "following the bends of the posterior", "exact likelihoods": "likelihoods at full resolution"}
@@ -64,7 +64,7 @@ def _result(posterior: Posterior) -> Iterable[tuple[str, str]]:
         yield "information gained from the data", f"{posterior.information:.1f} nats"
     yield "converged", "yes" if posterior.converged else "no: see the warnings"
     yield "effective sample size", f"{posterior.effective_sample_size:,.0f} of {len(posterior.samples):,} samples"
-    yield "highest log likelihood", _number(float(np.max(posterior.log_likelihood)))
+    yield "highest log likelihood", decimals(float(np.max(posterior.log_likelihood)), 2)
 
 
 def _agreement(posterior: Posterior, observation: Observation) -> Iterable[tuple[str, str]]:
@@ -155,11 +155,7 @@ def _spelt(name: str) -> str:
 
 
 def _with_error(value: float, error: float | None) -> str:
-    return _number(value) + ("" if error is None else f" ± {error:.2f}")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", MINUS)
+    return decimals(value, 2) + ("" if error is None else f" ± {error:.2f}")
 
 
 def _whole(value: float) -> str:
