@@ -18,7 +18,7 @@ from .parameters import COMPONENT_NAMES, JITTER, Order, Parameters, default_para
 from .priors import Prior
 from .psf import PSF
 from .psf_table import psf_table, read_psf
-from .seeds import check_seed
+from .seeds import checked_seed
 from .toml import check_keys, convert, dump, from_table, parse, to_table
 
 
@@ -74,7 +74,7 @@ class FitConfig:
     x64: bool = False
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", checked_seed(self.seed))
 
     def apply(self, parameters: Parameters) -> Parameters:
         """`parameters` with this configuration's choices.

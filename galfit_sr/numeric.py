@@ -6,6 +6,8 @@ import math
 from numbers import Integral
 from typing import Any
 
+from .errors import InputError
+
 
 def number(value: Any) -> float:
     """`value` as a float, NaN where it is none: whatever it is compared with, the answer is no."""
@@ -22,6 +24,29 @@ def is_positive(value: Any) -> bool:
     return 0 < number(value) < math.inf
 
 
-def is_whole(value: Any, least: int) -> bool:
-    """Whether `value` is a whole number, Python's or NumPy's, of at least so much."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as a whole number of Python's, the only ones that JSON and TOML know; NumPy's are taken as well.
+
+    Raises:
+        InputError: `value`, called `name`, is another kind of thing, or not from `least` to `most`.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        found = int(value)
+        if least <= found and (most is None or found <= most):
+            return found
+    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise InputError(f"{name} is {value!r}; a whole number {allowed} is needed")
+
+
+def check_whole(settings: Any, **least: int) -> None:
+    """Makes the named settings whole numbers of Python's; raises InputError unless they are at least so much."""
+    for name, bound in least.items():
+        object.__setattr__(settings, name, whole(name, getattr(settings, name), bound))
+
+
+def check_positive(settings: Any, *names: str) -> None:
+    """Raises InputError unless the named settings are positive numbers; infinity is one."""
+    for name in names:
+        value = getattr(settings, name)
+        if not number(value) > 0:
+            raise InputError(f"{name} is {value!r}; a positive number is needed")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from .errors import InputError
+from .numeric import whole
 
 LARGEST = 2**32 - 1
 
 
-def check_seed(seed: int) -> None:
-    """Raises InputError unless every generator of random numbers in use takes the seed."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST:
-        raise InputError(f"seed is {seed!r}; a whole number from 0 to {LARGEST} is needed")
+def checked_seed(seed: int) -> int:
+    """The seed, as a whole number of Python's; raises InputError unless every generator in use takes it."""
+    return whole("seed", seed, 0, LARGEST)
 
 
 def part_seed(seed: int, part: int) -> int:

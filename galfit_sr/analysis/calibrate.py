@@ -16,12 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..errors import InputError
 from ..files import write_bytes, write_text
 from ..inference.calibration import LEVELS, Judgement, judge
 from ..inference.nested import Nested
 from ..inference.ranks import rank_error
 from ..inference.samplers import Sampler
+from ..numeric import whole
 from ..parameters import Parameters, default_parameters
 from ..processes import in_processes
 from ..progress import Progress
@@ -144,9 +144,7 @@ def calibrate(
         InputError: a value that is not allowed, an emulator that is not for this canvas, a folder that holds something
             else or a calibration with other settings, or a process that was killed.
     """
-    for what, value, least in (("mocks", mocks, FEWEST), ("workers", workers, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{what} is {value!r}; a whole number of at least {least} is needed")
+    mocks, workers = whole("mocks", mocks, FEWEST), whole("workers", workers, 1)
     out = None if out is None else Path(out)
     setup = Setup(parameters or default_parameters(), sampler or Nested(), emulator, canvas, fidelity, control, seed)
     done = {} if out is None else _kept(out, setup, mocks)

@@ -20,10 +20,11 @@ from ..inference.samplers import Sampler, check_sampler, sampler_name
 from ..maps import TYPICAL_NOISE, Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, Canvas
+from ..numeric import check_whole
 from ..observations.mock import make_mock
 from ..parameters import Parameters, components_of
 from ..priors import Prior
-from ..seeds import LARGEST, check_seed
+from ..seeds import LARGEST, checked_seed
 from .controls import CONTROLS, as_emulator, biased, mistold
 
 
@@ -53,7 +54,8 @@ class Setup:
     seed: int
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        check_whole(self, canvas=2)
+        object.__setattr__(self, "seed", checked_seed(self.seed))
         check_sampler(self.sampler)
         if self.control is not None and self.control not in CONTROLS:
             raise InputError(unknown_name(self.control, list(CONTROLS), "control"))
@@ -70,8 +72,6 @@ class Setup:
     def model(self) -> GalaxyModel:
         """What makes the data."""
         side = FULL_RESOLUTION.size * FULL_RESOLUTION.pixel_scale
-        if isinstance(self.canvas, bool) or not isinstance(self.canvas, int) or self.canvas < 2:
-            raise InputError(f"canvas is {self.canvas!r}; a whole number of at least 2 pixels is needed")
         return GalaxyModel(components_of(self.parameters), Canvas(self.canvas, side / self.canvas), self.fidelity)
 
     def identity(self) -> dict[str, Any]:

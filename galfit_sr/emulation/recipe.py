@@ -11,10 +11,11 @@ from ..errors import InputError
 from ..model.galaxy import GalaxyModel
 from ..model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
 from ..model.scene import Scene, make_scene
+from ..numeric import number
 from ..parameters import COMPONENT_NAMES, THICK
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..psf_table import psf_table, read_psf
-from ..seeds import check_seed
+from ..seeds import checked_seed
 from ..toml import convert, from_table, to_table
 
 
@@ -43,7 +44,7 @@ class Recipe:
     components: tuple[str, ...] = COMPONENT_NAMES
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", checked_seed(self.seed))
         GalaxyModel(self.components)
         missing = set(COMPONENT_NAMES) - {name.removeprefix(THICK) for name in self.components}
         if missing:
@@ -51,8 +52,10 @@ class Recipe:
                 f"a model of {', '.join(self.components)} lacks {', '.join(sorted(missing))}; emulators are made for"
                 f" galaxies of {', '.join(COMPONENT_NAMES)}, the discs razor-thin or thick"
             )
+        if not (isinstance(self.redshift, tuple | list) and len(self.redshift) == 2):
+            raise InputError(f"redshift is {self.redshift!r}; the lowest and the highest are needed")
         first, last = self.redshift
-        if not 0 < first <= last < math.inf:
+        if not 0 < number(first) <= number(last) < math.inf:
             raise InputError(f"redshifts reach from {first} to {last}; positive ones, the lowest first, are needed")
         if self.high.size % self.low.size:
             raise InputError(

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from ..errors import InputError
-from ..seeds import check_seed
+from ..numeric import check_whole, is_positive, number
+from ..seeds import checked_seed
 from ..toml import check_keys, convert, from_table, to_table
 from .network import Network
 from .recipe import Recipe, read_recipe
@@ -55,17 +56,15 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        for name in ("galaxies", "validation", "epochs", "batch", "patience", "stop_after"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}; a positive number is needed")
+        object.__setattr__(self, "seed", checked_seed(self.seed))
+        check_whole(self, galaxies=1, validation=1, epochs=1, batch=1, patience=1, stop_after=1)
         if self.batch > self.galaxies:
             raise InputError(f"batch = {self.batch} is more than galaxies = {self.galaxies}; choose it smaller")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"learning_rate = {self.learning_rate}; a positive number is needed")
+        if not is_positive(self.learning_rate):
+            raise InputError(f"learning_rate = {self.learning_rate!r}; a positive number is needed")
         for name, least in (("beta1", 0.0), ("beta2", 0.0), ("factor", math.ulp(0))):
-            if not least <= getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}; a number between 0 and 1 is needed")
+            if not least <= number(getattr(self, name)) < 1:
+                raise InputError(f"{name} = {getattr(self, name)!r}; a number between 0 and 1 is needed")
 
     def table(self) -> dict[str, Any]:
         """As TOML and JSON hold it."""

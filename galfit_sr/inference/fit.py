@@ -24,7 +24,7 @@ from ..model.grid import Canvas
 from ..parameters import COMPONENT_NAMES, Parameters, components_of, default_parameters
 from ..priors import Prior
 from ..progress import Progress
-from ..seeds import check_seed, part_seed
+from ..seeds import checked_seed, part_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
 from .correction import Correction, repartitioned, reweigh
@@ -111,7 +111,7 @@ def first_answer(
     progress: Progress | None = None,
 ) -> FirstAnswer:
     """Maximum a posteriori and Laplace covariance of a galaxy; arguments as for `fit`."""
-    check_seed(seed)
+    seed = checked_seed(seed)
     problem = pose(observation, parameters=parameters, model=model, emulator=emulator, likelihood=likelihood)
     with full_precision():
         return find_answer(problem, seed, progress)
@@ -164,7 +164,7 @@ def fit(
     began = time.monotonic()
     sampler = sampler or Nested()
     check_sampler(sampler)
-    check_seed(seed)
+    seed = checked_seed(seed)
     check_exact(exact, emulator)
     posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)
     problem = posed(model=None if exact else model, emulator=emulator)

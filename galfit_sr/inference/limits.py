@@ -1,4 +1,4 @@
-"""What the settings of all samplers have in common: numbers that must make sense, and limits on time and calls."""
+"""Limits on time and calls, which the settings of all samplers have."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ import dataclasses
 import time
 from typing import Any, TypeVar
 
-from ..errors import InputError
-from ..numeric import number
+from ..numeric import check_positive
 
 _Settings = TypeVar("_Settings")
-
-
-def check_whole(settings: Any, **least: int) -> None:
-    """Raises InputError unless the named settings are whole numbers of at least so much."""
-    for name, bound in least.items():
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < bound:
-            raise InputError(f"{name} is {value!r}; a whole number of at least {bound} is needed")
-
-
-def check_positive(settings: Any, *names: str) -> None:
-    """Raises InputError unless the named settings are positive numbers."""
-    for name in names:
-        value = getattr(settings, name)
-        if not number(value) > 0:
-            raise InputError(f"{name} is {value!r}; a positive number is needed")
 
 
 def check_limits(settings: Any) -> None:

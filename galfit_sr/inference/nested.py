@@ -15,10 +15,11 @@ from dynesty.dynamicsampler import DynamicSamplerStatesEnum
 
 from ..errors import InputError
 from ..files import write_failure
+from ..numeric import check_positive, check_whole
 from ..progress import Progress
 from .checkpoint import foreign_checkpoint, unreadable_checkpoint
 from .engine import Engine, ForeignCheckpoint, Walks, stands_in
-from .limits import check_limits, check_positive, check_whole, reached
+from .limits import check_limits, reached
 from .lineage import births, families, family_error, relatedness
 from .mixture import Mixture
 from .problem import Problem

@@ -23,9 +23,10 @@ from jax.sharding import Mesh
 
 from ..devices import devices_for, replicated, spread
 from ..errors import InputError
+from ..numeric import check_positive, check_whole
 from ..progress import Progress
 from .checkpoint import load_state, mark_of, save_state
-from .limits import check_limits, check_positive, check_whole, reached
+from .limits import check_limits, reached
 from .mixture import Mixture
 from .nested import STARTS, folds_left, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods

@@ -21,12 +21,12 @@ from numpyro.infer.hmc import HMCState, hmc
 
 from ..devices import devices_for, replicated, spread
 from ..errors import InputError
-from ..numeric import number
+from ..numeric import check_whole, number
 from ..progress import Progress
 from .arviz_library import bulk_effective, rank_rhat, tail_effective
 from .checkpoint import load_state, mark_of, save_state
 from .flow import Flow, to_latent, to_straight
-from .limits import check_limits, check_whole, reached
+from .limits import check_limits, reached
 from .mixture import Mixture
 from .problem import Arrays, Problem, Target, log_likelihoods, log_standard_normal
 from .sampled import Sampled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import InputError
-from ..numeric import is_positive, is_whole
+from ..numeric import is_positive, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,7 @@ class Canvas:
     pixel_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        if not is_whole(self.size, 2):
-            raise InputError(f"canvas size is {self.size!r}; a whole number of at least 2 pixels is needed")
+        object.__setattr__(self, "size", whole("canvas size", self.size, 2))
         if not is_positive(self.pixel_scale):
             raise InputError(f"pixel scale is {self.pixel_scale!r} arcsec; a positive number is needed")
 

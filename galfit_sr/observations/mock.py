@@ -22,7 +22,7 @@ from ..model.scene import Scene, make_scene
 from ..numeric import number
 from ..parameters import check_values, default_parameters, farthest_from_default
 from ..psf import IMAGING, PSF, SPECTROSCOPY
-from ..seeds import check_seed
+from ..seeds import checked_seed
 from .binning import average_in_bins, voronoi_bins
 
 BUNDLES = {19: 2, 37: 3, 61: 4, 91: 5, 127: 6}
@@ -119,7 +119,7 @@ def make_mock(
         raise InputError(f"noise is {noise!r}; a factor of 0 or more is needed")
     check_correlation(correlation)
     if not isinstance(seed, np.random.Generator):
-        check_seed(seed)
+        seed = checked_seed(seed)
     if errors is not None and not (isinstance(errors, list | tuple) and len(errors) == len(Maps._fields)):
         raise InputError(f"errors are {errors!r}; a number each for {', '.join(Maps._fields)} is needed")
     _check_given(values, model)

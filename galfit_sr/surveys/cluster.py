@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..numeric import check_whole
 from ..processes import cores_here
 from ..toml import parse
 
@@ -42,8 +43,7 @@ class Local:
     def __post_init__(self) -> None:
         if self.workers is None:
             return
-        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
-            raise InputError(f"workers is {self.workers!r}; a whole number of at least 1 is needed")
+        check_whole(self, workers=1)
 
     @property
     def number(self) -> int:
@@ -77,8 +77,7 @@ class Queue:
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if isinstance(self.jobs, bool) or not isinstance(self.jobs, int) or self.jobs < 1:
-            raise InputError(f"jobs = {self.jobs!r}; a whole number of at least 1 is needed")
+        check_whole(self, jobs=1)
         processes = self.options.get("processes", 1)
         if self.options.get("cores", processes) != processes:
             raise InputError(

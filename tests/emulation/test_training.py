@@ -18,7 +18,7 @@ from galfit_sr.emulation.manifest import Plan
 from galfit_sr.emulation.network import normalised, predict, restored
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.emulation.training import train
-from galfit_sr.emulation.training_settings import read_training
+from galfit_sr.emulation.training_settings import Training, read_training
 from galfit_sr.errors import InputError
 
 NETWORK = Small()
@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     ("table", "sentence"),
     [
         ({"epoch": 3}, "'epoch'; did you mean 'epochs'"),
-        ({"batch": 0}, "batch = 0; a positive number"),
+        ({"batch": 0}, "batch is 0; a whole number of at least 1"),
         ({"batch": 9000}, "batch = 9000 is more than galaxies = 8192"),
         ({"factor": 1.0}, "factor = 1.0; a number between 0 and 1"),
         ({"learning_rate": math.inf}, "learning_rate = inf"),
@@ -198,6 +198,21 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 def test_settings_that_are_not_allowed(table, sentence):
     with pytest.raises(InputError, match=sentence):
         read_training(table, NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (lambda: Training(epochs="many"), "epochs is 'many'; a whole number of at least 1"),
+        (lambda: Training(learning_rate="fast"), "learning_rate = 'fast'; a positive number"),
+        (lambda: Training(factor=None), "factor = None; a number between 0 and 1"),
+        (lambda: Recipe(redshift="low"), "redshift is 'low'; the lowest and the highest"),
+        (lambda: Recipe(redshift=("low", 1.0)), "redshifts reach from low to 1.0; positive ones"),
+    ],
+)
+def test_what_is_no_number(made, sentence):
+    with pytest.raises(InputError, match=sentence):
+        made()
 
 
 def test_settings_as_a_file_has_them():

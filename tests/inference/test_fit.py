@@ -26,6 +26,7 @@ from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
 from galfit_sr.parameters import JITTER, Parameters, default_parameters
 from galfit_sr.priors import Prior
 from galfit_sr.psf import GaussianPSF
+from galfit_sr.seeds import checked_seed
 
 MODEL = GalaxyModel(canvas=Canvas(32, 1.0), fidelity="point")
 QUICK = Nested(nlive=40, walks=10, walkers=8, max_calls=30_000)
@@ -231,6 +232,15 @@ def test_components_follow_from_the_parameters():
 def test_priors_and_values_the_model_is_not_made_for(make, sentence):
     with pytest.raises(InputError, match=sentence):
         make(default_parameters())
+
+
+@pytest.mark.parametrize("kind", [Nested, Nuts, Nss])
+def test_whole_numbers_may_be_numpys(kind):
+    values = {f.name: f.default for f in dataclasses.fields(kind) if type(f.default) is int}
+    made = kind(**{name: np.int64(value) for name, value in values.items()})
+    assert made == kind()
+    assert {type(getattr(made, name)) for name in values} == {int}
+    assert checked_seed(np.int32(3)) == 3
 
 
 def test_the_tail_of_a_gaussian_may_reach_beyond():

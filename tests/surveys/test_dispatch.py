@@ -183,7 +183,7 @@ def test_pbs_job_scripts():
     ("text", "sentence"),
     [
         ('memory = "8GB"', "has no 'jobs'"),
-        ('jobs = 0\nmemory = "8GB"', "jobs = 0; a whole number of at least 1"),
+        ('jobs = 0\nmemory = "8GB"', "jobs is 0; a whole number of at least 1"),
         ('jobs = 1\ncores = 4\nmemory = "8GB"', "cores = 4 and processes = 1; as many are needed"),
         ("jobs = 1", "refuses the options of the slurm jobs"),
         ('jobs = 1\nmemory = "8GB"\nqueu = "astro"', "queu"),
