@@ -81,7 +81,9 @@ def comparison_tables(summary: Mapping[str, Any]) -> str:
 
 def _runs(summary: Mapping[str, Any]) -> str:
     heads, rows = runs_table(summary)
-    table = table_html([escape(head) for head in heads], [[_typeset(cell) for cell in row] for row in rows])
+    table = table_html(
+        [escape(head) for head in heads], [[_typeset(cell) for cell in row] for row in rows], stacks=True
+    )
     return f"<h2>The runs</h2>{table}<p><small>×: relative to {escape(summary['reference'])}.</small></p>"
 
 
@@ -104,7 +106,7 @@ def _contrast(summary: Mapping[str, Any], label: str) -> str:
     heads = ["", escape(reference), escape(label), *HEADINGS.values()]
     return (
         f"<h2>{escape(label)} against {escape(reference)}</h2>"
-        f"<p>{_typeset(evidence_sentence(summary, label))}</p>{table_html(heads, rows)}"
+        f"<p>{_typeset(evidence_sentence(summary, label))}</p>{table_html(heads, rows, stacks=True)}"
     )
 
 
@@ -134,4 +136,4 @@ def _emulator_table(summary: Mapping[str, Any]) -> str:
             found = "" if errors["found"] is None else f"{errors['found'][name]:.2g}"
             rows.append([escape(label), MAP_TITLES[name].lower(), f"{claimed:.2g}", found])
     heads = ["emulator of", "map", "claimed / noise, rms", "found / noise, rms"]
-    return table_html(heads, rows) if rows else ""
+    return table_html(heads, rows, stacks=True) if rows else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
@@ -139,10 +140,12 @@ def table_html(heads: Sequence[str], rows: Iterable[Sequence[str]], *, stacks: b
     Args:
         heads: of the columns, HTML.
         rows: of HTML cells.
-        stacks: whether rows become blocks on a page that is too narrow for them; heads are plain text then.
+        stacks: whether rows become blocks on a page that is too narrow for them.
     """
     head = "".join(f"<th>{h}</th>" for h in heads)
-    opened = [f'<td data-head="{escape(h)}">' if stacks and h else "<td>" for h in heads]
+    # Attributes hold no elements.
+    named = [re.sub(r"<[^>]*>", "", h) for h in heads]
+    opened = [f'<td data-head="{name}">' if stacks and name else "<td>" for name in named]
     body = "".join(
         f"<tr>{''.join(f'{td}{cell}</td>' for td, cell in zip(opened, row, strict=True))}</tr>" for row in rows
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -233,6 +234,18 @@ def test_page_is_one_escaped_file(written, comparison):
     assert page.row("x0")[0].startswith("x0")
     assert page.row("inclination_deg")[3].endswith("*")
     assert not page.row("x0")[3].endswith("*")
+
+
+def test_narrow_pages_stack_the_tables(written):
+    """Cells know the heads of their columns, the names of runs among them."""
+    text = (written / "comparison.html").read_text(encoding="utf-8")
+    tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    assert tables
+    for table in tables:
+        assert table.startswith('<table class="stacks">')
+        columns, rows = table.count("<th>"), table.count("<tr>") - 1
+        assert table.count("<td data-head=") == rows * (columns - 1)
+    assert '<td data-head="slow &amp; full">' in text
 
 
 def test_files_hold_the_same(written, comparison):
