@@ -18,11 +18,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats.qmc import LatinHypercube, scale
 
 from galfit_sr.emulation.bundle import save_bundle
 from galfit_sr.emulation.calibration import LEARNT_FROM, UNSEEN, calibration
 from galfit_sr.emulation.card import Card
-from galfit_sr.emulation.emulator import Inputs
+from galfit_sr.emulation.emulator import Estimate, Inputs
 from galfit_sr.emulation.error import ErrorNetwork
 from galfit_sr.emulation.error_learning import learn_error
 from galfit_sr.emulation.examples import Examples, as_examples
@@ -30,26 +31,38 @@ from galfit_sr.emulation.measures import measures, outside_box
 from galfit_sr.emulation.network import Weights, blank
 from galfit_sr.emulation.pairs import Pairs, galaxies, make_pairs, split, training_prior
 from galfit_sr.emulation.recipe import Recipe
-from galfit_sr.emulation.scale_free import Amplitudes, to_scale_free, without_zero
+from galfit_sr.emulation.scale_free import CONTEXT, Amplitudes, to_scale_free, without_zero
 from galfit_sr.maps import Maps, Observation
-from galfit_sr.model.scene import make_scene
+from galfit_sr.model.scene import Scene, make_scene
+from galfit_sr.parameters import COMPONENT_NAMES
 from galfit_sr.psf import GaussianPSF
 from galfit_sr_emulators.conditioned import FUNCTION, SCALE, optics
+from galfit_sr_emulators.conditioned.function import Optics
 
 Drawn = tuple[np.ndarray, np.ndarray]
 FWHM = {"photometry": (1.0, 3.0), "kinematics": (1.5, 3.0)}
 OTHER_PSFS = ((1.0, 1.5), (2.5, 2.5), (3.0, 3.0))
 FOLDER = Path(__file__).parents[1] / "emulators" / "conditioned"
-CHUNK = 1024
+LEARNT = 2 * LEARNT_FROM
+CHUNK = 128
+"""Galaxies with the same point spread functions; half of what is learnt from has the default ones."""
 # Nothing is clipped.
 RANGES = np.array([[-np.inf] * 4, [np.inf] * 4], np.float32)
 
 
 def emulated(recipe: Recipe, pairs: Pairs, error: Any) -> tuple[Maps, Maps]:
-    """Maps and errors (n, N, N) that the emulator gives for pairs of one redshift; `error` has its error's weights."""
-    (redshift,) = set(pairs.redshift.tolist())
+    """Maps and errors (n, N, N) that the emulator gives for pairs; `error` has its error's weights."""
+    look = observation(recipe)
+    galaxies = jnp.asarray(pairs.theta), Maps(*map(jnp.asarray, pairs.low))
+    maps, errors = estimates(optics(error, look), make_scene(recipe.low, look.redshift), galaxies)
+    return Maps(*map(np.asarray, maps)), Maps(*map(np.asarray, errors))
+
+
+def observation(recipe: Recipe) -> Observation:
+    """One of the recipe's only redshift and point spread functions."""
+    (redshift,) = set(recipe.redshift)
     empty = np.ones((recipe.high.size,) * 2)
-    look = Observation(
+    return Observation(
         "any",
         redshift,
         recipe.high.pixel_scale,
@@ -59,15 +72,18 @@ def emulated(recipe: Recipe, pairs: Pairs, error: Any) -> tuple[Maps, Maps]:
         Maps(*4 * (empty,)),
         Maps(*4 * (empty > 0,)),
     )
-    weights, scene = optics(error, look), make_scene(recipe.low, redshift)
-    parameters = training_prior(recipe.components).parameters
 
-    def one(theta: jax.Array, low: Maps) -> tuple[Maps, Maps]:
+
+@jax.jit
+def estimates(weights: Optics, scene: Scene, galaxies: tuple[jax.Array, Maps]) -> Estimate:
+    """What the emulator gives for free parameters (n, ndim) and low-resolution maps (n, N, N)."""
+    parameters = training_prior(COMPONENT_NAMES).parameters
+
+    def one(galaxy: tuple[jax.Array, Maps]) -> Estimate:
+        theta, low = galaxy
         return FUNCTION(weights, Inputs(low, parameters.complete(theta), scene))
 
-    run = jax.jit(lambda theta, low: jax.lax.map(lambda both: one(*both), (theta, low), batch_size=32))
-    maps, errors = run(jnp.asarray(pairs.theta), Maps(*map(jnp.asarray, pairs.low)))
-    return Maps(*map(np.asarray, maps)), Maps(*map(np.asarray, errors))
+    return jax.lax.map(one, galaxies, batch_size=32)
 
 
 def compared(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[np.ndarray, np.ndarray, Examples]:
@@ -81,14 +97,28 @@ def compared(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[np.ndarray, np.n
 
 
 def learnt(recipe: Recipe) -> Any:
-    """The error's weights, from galaxies of the prior that nothing is judged by."""
-    nothing = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), blank(ErrorNetwork(SCALE)))
+    """The error's weights, from galaxies of the prior that nothing is judged by, half of them with any PSFs."""
+    network = ErrorNetwork(SCALE, facts=len(CONTEXT) + 2)
+    nothing = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), blank(network))
+    chunks = LEARNT // CHUNK
+    reach = np.log(list(FWHM.values())).T
+    drawn = np.exp(scale(LatinHypercube(2, rng=0).random(chunks // 2), *reach))
     parts = []
-    for start in range(0, LEARNT_FROM, CHUNK):
-        residual, _, examples = compared(recipe, unseen(recipe, start, CHUNK), nothing)
-        parts.append((residual, examples._replace(high=residual[:, :0])))
+    for k in range(chunks):
+        seen = recipe if k % 2 else with_psfs(recipe, *drawn[k // 2])
+        residual, _, examples = compared(seen, unseen(recipe, k * CHUNK, CHUNK), nothing)
+        growth = optics(nothing, observation(seen)).growth
+        told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, 2))], axis=1)
+        parts.append((residual, examples._replace(context=told, high=residual[:, :0])))
     residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     return learn_error(residual, examples, RANGES, 0, lambda *_: None)
+
+
+def with_psfs(recipe: Recipe, photometry: float, kinematics: float) -> Recipe:
+    """The recipe with Gaussian point spread functions of other FWHM [arcsec]."""
+    return dataclasses.replace(
+        recipe, psf_photometry=GaussianPSF(float(photometry)), psf_kinematics=GaussianPSF(float(kinematics))
+    )
 
 
 def unseen(recipe: Recipe, start: int, count: int) -> Drawn:
@@ -114,11 +144,9 @@ def main(training: int, validation: int) -> None:
     held_out = {"inside": measured(recipe, drawn, error)[0]}
     outside_recipe, *far = outside_box(recipe, validation)
     held_out["outside"], _ = measured(outside_recipe, (far[0], far[1]), error)
-    held_out["calibration"] = measured(recipe, unseen(recipe, LEARNT_FROM, validation), error)[1]
+    held_out["calibration"] = measured(recipe, unseen(recipe, LEARNT, validation), error)[1]
     for photometry, kinematics in OTHER_PSFS:
-        other = dataclasses.replace(
-            recipe, psf_photometry=GaussianPSF(photometry), psf_kinematics=GaussianPSF(kinematics)
-        )
+        other = with_psfs(recipe, photometry, kinematics)
         name = f"fwhm {photometry} and {kinematics} arcsec"
         some = (drawn[0][: validation // 2], drawn[1][: validation // 2])
         held_out[name], held_out[f"calibration, {name}"] = measured(other, some, error)

@@ -12,7 +12,8 @@ import galfit_sr
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "galfit_sr"
 LAYERS = (
-    ("errors", "numeric", "shown"),
+    ("errors", "shown"),
+    ("numeric",),
     ("devices", "psf", "files", "seeds", "progress", "processes", "correlation"),
     ("startup",),
     ("parameters",),

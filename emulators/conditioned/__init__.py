@@ -27,7 +27,7 @@ FUNCTION = ExactCentre(GalaxyModel(canvas=Canvas(WINDOW, FULL_RESOLUTION.pixel_s
 
 def load() -> Emulator:
     """The emulator."""
-    bundle = load_packaged(__name__, FUNCTION)
+    bundle = load_packaged(__name__, FUNCTION, more_facts=2)
     return dataclasses.replace(bundle, function=FUNCTION, weights=partial(optics, bundle.weights.error))
 
 
@@ -47,7 +47,11 @@ def optics(error: Any, observation: Observation) -> Optics:
         for both in (psfs, (IMAGING, SPECTROSCOPY))
     )
     return Optics(
-        near.photometry, near.kinematics, variances / (SCALE * canvas.pixel_scale) ** 2, variances / default, error
+        near.photometry,
+        near.kinematics,
+        variances / (SCALE * canvas.pixel_scale) ** 2,
+        jnp.log(variances / default),
+        error,
     )
 
 

@@ -42,8 +42,8 @@ class Optics(NamedTuple):
     Attributes:
         photometry, kinematics: kernels of the window.
         variances: (2,) of both, that of the pixel included, along one axis [squares of low-resolution pixels].
-        growth: (2,) how many times those of the default point spread functions they are.
-        error: state of the `ErrorNetwork`, learnt with the default point spread functions.
+        growth: (2,) logarithm of how many times those of the default point spread functions they are.
+        error: state of the `ErrorNetwork`, whose context ends with `growth`.
     """
 
     photometry: Kernel
@@ -96,12 +96,11 @@ class ExactCentre:
         return Estimate(Maps(*maps), self._error(weights, inputs))
 
     def _error(self, weights: Optics, inputs: Inputs) -> Maps:
-        """Learnt; in proportion to the variances of the point spread functions, as what an expansion leaves out."""
+        """Learnt, for galaxies and point spread functions."""
         unit = amplitudes(inputs.values, inputs.scene)
         low, facts = to_scale_free(inputs.maps, unit), context(inputs.values, inputs.scene)
-        learnt = from_scale_free(learnt_error(weights.error, low[None], facts[None], self.scale)[0], without_zero(unit))
-        sharp, blurred = weights.growth
-        return Maps(*(g * e for g, e in zip((sharp, blurred, blurred, sharp), learnt, strict=True)))
+        facts = jnp.concatenate([facts, jnp.asarray(weights.growth, facts.dtype)])
+        return from_scale_free(learnt_error(weights.error, low[None], facts[None], self.scale)[0], without_zero(unit))
 
     def _share(self, squared: jax.Array) -> jax.Array:
         """Of the window's maps in the result, at a squared distance from the centre: 1 inside, smoothly to 0."""

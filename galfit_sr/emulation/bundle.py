@@ -42,12 +42,13 @@ def save_bundle(folder: Path, card: Card, weights: Weights) -> Card:
     return card
 
 
-def load_bundle(folder: str | Path, network: Network) -> Emulator:
+def load_bundle(folder: str | Path, network: Network, more_facts: int = 0) -> Emulator:
     """The emulator in a folder.
 
     Args:
         folder: that `save_bundle` wrote.
         network: the hyperparameters that its weights belong to.
+        more_facts: entries by which the context that its error is told is longer than `scale_free.context`.
 
     Raises:
         InputError: a file is missing or damaged, the hash differs, or the weights are not those of the network.
@@ -67,14 +68,14 @@ def load_bundle(folder: str | Path, network: Network) -> Emulator:
         tensors = load(content)
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    learnt = ErrorNetwork(card.recipe.scale, facts=len(context_names(card.recipe.components)))
+    learnt = ErrorNetwork(card.recipe.scale, facts=len(context_names(card.recipe.components)) + more_facts)
     return Emulator(card, NetworkFunction(network), _nested(tensors, network, learnt, folder))
 
 
-def load_packaged(package: str, network: Network) -> Emulator:
+def load_packaged(package: str, network: Network, more_facts: int = 0) -> Emulator:
     """The emulator whose bundle lies beside the modules of a package, by the package's name; see `load_bundle`."""
     with as_file(files(package)) as folder:
-        return load_bundle(folder, network)
+        return load_bundle(folder, network, more_facts)
 
 
 def load_card(folder: Path) -> Card:

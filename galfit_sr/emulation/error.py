@@ -28,13 +28,13 @@ class ErrorNetwork:
         scale: pixels of the maps along a side of one of the low resolution.
         features: of the two hidden layers.
         facts: entries of the context, see `scale_free.context_names`.
-        floor: least error, scale-free: what single precision leaves open.
+        floor: least error, scale-free: a hundredth of what single precision rounds maps to.
     """
 
     scale: int
     features: int = 32
     facts: int = len(CONTEXT)
-    floor: float = 1e-7
+    floor: float = 1e-9
 
     def build(self, rngs: nnx.Rngs) -> nnx.Module:
         """The module: called with `local_features` and context of low pixels, it gives sigmas of their sub-pixels."""

@@ -21,6 +21,8 @@ _PIXELS = 4096
 """Low pixels per step."""
 _BATCH = 64
 _STEPS_BETWEEN_REPORTS = 64
+_STEPS = 3
+"""For each galaxy."""
 _RATE = 0.01
 _CENTRE_SHARE = 0.6
 """Of the pixels that are drawn as 1 / (1 + squared distance from the centre), where few pixels matter most."""
@@ -48,7 +50,7 @@ def learn_error(
 ) -> dict[Any, Any]:
     """Weights of the `ErrorNetwork` under which residuals are likeliest as normal numbers.
 
-    There are as many steps of Adam as galaxies; the learning rate falls to zero as a cosine.
+    There are three steps of Adam for each galaxy; the learning rate falls to zero as a cosine.
 
     Args:
         residual: (n, N, N, 4) maps of the network less those of the model, scale-free; what is not finite is left out.
@@ -61,22 +63,23 @@ def learn_error(
         nested dictionaries of NumPy arrays; the same for the same arguments.
     """
     count, size = examples.low.shape[:2]
+    steps = _STEPS * count
     network = ErrorNetwork(residual.shape[1] // size, facts=examples.context.shape[1])
     parts = [_local(examples.low[rows], examples.context[rows]) for rows in batches(count, _BATCH)]
     local, local_scaling = _scaled(np.concatenate([np.asarray(part) for part in parts])[:count])
     context, context_scaling = _scaled(examples.context)
     clipped = np.asarray(clipped_off(jnp.asarray(examples.low), jnp.asarray(ranges)))
     blocks = residual.reshape(count, size, network.scale, size, network.scale, -1)
-    state = _begin(network, residual, count, seed)
+    state = _begin(network, residual, steps, seed)
     drawn = np.cumsum(_shares(examples.context, size))
     random = np.random.default_rng(seed)
-    for k in range(count):
+    for k in range(steps):
         chosen = np.searchsorted(drawn, random.random(_PIXELS) * drawn[-1])
         galaxy, y, x = np.unravel_index(chosen, (count, size, size))
         some = _Pixels(local[galaxy, y, x], context[galaxy], clipped[galaxy, y, x], blocks[galaxy, y, :, x])
-        state, loss = _step(network, count, state, some)
+        state, loss = _step(network, steps, state, some)
         if (k + 1) % _STEPS_BETWEEN_REPORTS == 0:
-            progress("error", (k + 1) / count, f"loss {float(loss):.3f}")
+            progress("error", (k + 1) / steps, f"loss {float(loss):.3f}")
     return jax.device_get(_unscaled(state[0], local_scaling, context_scaling))
 
 

@@ -14,6 +14,7 @@ from galfit_sr.emulation.bundle import load_bundle, load_card, save_bundle
 from galfit_sr.emulation.card import Card
 from galfit_sr.emulation.error import ErrorNetwork
 from galfit_sr.emulation.network import Weights
+from galfit_sr.emulation.scale_free import CONTEXT
 from galfit_sr.errors import InputError
 
 NETWORK = Small()
@@ -48,6 +49,19 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle):
     assert card.weights == 20
     assert same(loaded.weights, weights)
     assert sorted(path.name for path in folder.iterdir()) == ["card.json", "weights.safetensors"]
+
+
+def test_an_error_may_be_told_more_than_the_galaxy(tmp_path):
+    with jax.enable_x64(False):
+        network, error = (
+            nnx.to_pure_dict(nnx.state(part.build(nnx.Rngs(3)), nnx.Param))
+            for part in (NETWORK, ErrorNetwork(4, facts=len(CONTEXT) + 2))
+        )
+    weights = Weights(network, np.zeros((2, 4), np.float32), error)
+    save_bundle(tmp_path, Card("small", "A test.", RECIPE), weights)
+    assert same(load_bundle(tmp_path, NETWORK, more_facts=2).weights, weights)
+    with pytest.raises(InputError, match=r"for 'error\.context\.kernel'"):
+        load_bundle(tmp_path, NETWORK)
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-4], lambda content: content[:-1] + b"\x01"])

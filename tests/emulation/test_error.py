@@ -1,6 +1,8 @@
 """The error of networks: what is learnt from residuals that are known, and what the shipped bundles say of theirs."""
 
+from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +13,15 @@ from small_network import RECIPE, ranges, silent
 from galfit_sr.emulation.calibration import calibration, errors
 from galfit_sr.emulation.emulator import Inputs
 from galfit_sr.emulation.error_learning import learn_error
-from galfit_sr.emulation.examples import drawn
+from galfit_sr.emulation.examples import as_examples, drawn
 from galfit_sr.emulation.measures import distance_from_centre, residuals
 from galfit_sr.emulation.network import Weights, clipped_off
-from galfit_sr.emulation.pairs import training_prior
+from galfit_sr.emulation.pairs import galaxies, make_pairs, training_prior
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.emulation.registry import find_emulator
-from galfit_sr.emulation.scale_free import CONTEXT
+from galfit_sr.emulation.scale_free import CONTEXT, Amplitudes, to_scale_free, without_zero
 from galfit_sr.maps import MAP_NAMES
+from galfit_sr.psf import IMAGING, SPECTROSCOPY, GaussianPSF
 
 NAMES = ("bicubic", "fsrcnn", "isrcnn", "isrcnn_fast", "isrcnn_joint", "srcnn")
 
@@ -56,7 +59,7 @@ def test_a_known_error_is_found_again(toy):
     weights = learnt(toy)
     found = errors(weights, jax.tree.map(lambda array: array[:128], some), 4)
     off = np.log(found / sigma[:128])[~np.asarray(clipped_off(some.low[:128], weights.ranges)).any(axis=(1, 2, 3))]
-    # 512 steps of 4096 pixels: each number of the network is known to a few per cent.
+    # 1536 steps of 4096 pixels: each number of the network is known to a few per cent.
     assert np.sqrt(np.mean(off**2)) < 0.15
     assert np.all(np.abs(np.median(off, axis=(0, 1, 2))) < 0.05)
 
@@ -111,21 +114,48 @@ def unseen():
         return galaxies_of(Recipe(draws="prior"), 48)
 
 
+def off_by(residual, error, examples):
+    """How far the numbers of a calibration, as from `regions`, are from 1, less what some galaxies leave open."""
+
+    def judged(rows):
+        return regions(calibration(residual[rows], error[rows], jax.tree.map(lambda a: a[rows], examples), Recipe()))
+
+    rows = np.arange(len(residual))
+    # A jackknife of eight groups; three standard deviations.
+    parts = np.array([judged(rows[rows % 8 != k]) for k in range(8)])
+    open_ = np.sqrt(7 / 8 * np.sum((parts - parts.mean(0)) ** 2, axis=0))
+    return np.abs(judged(rows) - 1) - 3 * open_
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_errors_of_shipped_networks_are_calibrated(unseen, name):
     module = import_module(f"galfit_sr_emulators.{name}")
-    weights, recipe = module.load().weights, Recipe(draws="prior")
-    residual, error = residuals(module.NETWORK, weights, unseen), errors(weights, unseen, recipe.scale)
-
-    def judged(rows):
-        return regions(calibration(residual[rows], error[rows], jax.tree.map(lambda a: a[rows], unseen), recipe))
-
-    rows = np.arange(48)
-    # A jackknife of eight groups tells what 48 galaxies leave open.
-    parts = np.array([judged(rows[rows % 8 != k]) for k in range(8)])
-    open_ = np.sqrt(7 / 8 * np.sum((parts - parts.mean(0)) ** 2, axis=0))
-    off = np.abs(judged(rows) - 1) - 3 * open_
+    weights = module.load().weights
+    off = off_by(residuals(module.NETWORK, weights, unseen), errors(weights, unseen, Recipe().scale), unseen)
     if name == "srcnn":
         # Its residuals are nearly all bias, and a bias that is known to its size has no tails.
         off = off[..., :2]
     assert np.all(off < 0.2)
+
+
+@pytest.mark.parametrize("psfs", [(IMAGING, SPECTROSCOPY), (GaussianPSF(2.5), GaussianPSF(2.5))])
+def test_the_error_of_conditioned_is_calibrated_for_several_psfs(psfs):
+    """In the whole map; at the centre there are residuals of rounding only, and many are 0."""
+    recipe = Recipe(draws="prior", psf_photometry=psfs[0], psf_kinematics=psfs[1])
+    pairs = make_pairs(recipe, *galaxies(recipe, 2**41 + np.arange(48), 2**41 + 48))
+    seen = SimpleNamespace(psf_photometry=psfs[0], psf_kinematics=psfs[1], redshift=recipe.redshift[0])
+    emulator, scene = find_emulator("conditioned"), recipe.low_scene(recipe.redshift[0])
+    parameters = training_prior(recipe.components).parameters
+
+    def estimate(weights, galaxy):
+        theta, low = galaxy
+        return emulator.function(weights, Inputs(low, parameters.complete(theta), scene))
+
+    run = jax.jit(lambda weights, some: jax.lax.map(partial(estimate, weights), some))
+    maps, sigmas = run(emulator.weights(seen), jax.tree.map(jnp.asarray, (pairs.theta, pairs.low)))
+    some = as_examples(recipe, pairs)
+    unit = Amplitudes(*(np.asarray(a)[:, None, None] for a in some.unit))
+    off = off_by(
+        np.asarray(to_scale_free(maps, unit)) - some.high, np.asarray(to_scale_free(sigmas, without_zero(unit))), some
+    )
+    assert np.all(off[:, 0] < 0.2)
