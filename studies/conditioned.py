@@ -36,7 +36,7 @@ from galfit_sr.maps import Maps, Observation
 from galfit_sr.model.scene import Scene, make_scene
 from galfit_sr.parameters import COMPONENT_NAMES
 from galfit_sr.psf import GaussianPSF
-from galfit_sr_emulators.conditioned import FUNCTION, SCALE, optics
+from galfit_sr_emulators.conditioned import FUNCTION, MORE_FACTS, SCALE, optics
 from galfit_sr_emulators.conditioned.function import Optics
 
 Drawn = tuple[np.ndarray, np.ndarray]
@@ -98,7 +98,7 @@ def compared(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[np.ndarray, np.n
 
 def learnt(recipe: Recipe) -> Any:
     """The error's weights, from galaxies of the prior that nothing is judged by, half of them with any PSFs."""
-    network = ErrorNetwork(SCALE, facts=len(CONTEXT) + 2)
+    network = ErrorNetwork(SCALE, facts=len(CONTEXT) + MORE_FACTS)
     nothing = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), blank(network))
     chunks = LEARNT // CHUNK
     reach = np.log(list(FWHM.values())).T
@@ -108,7 +108,7 @@ def learnt(recipe: Recipe) -> Any:
         seen = recipe if k % 2 else with_psfs(recipe, *drawn[k // 2])
         residual, _, examples = compared(seen, unseen(recipe, k * CHUNK, CHUNK), nothing)
         growth = optics(nothing, observation(seen)).growth
-        told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, 2))], axis=1)
+        told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, MORE_FACTS))], axis=1)
         parts.append((residual, examples._replace(context=told, high=residual[:, :0])))
     residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     return learn_error(residual, examples, RANGES, 0, lambda *_: None)

@@ -22,12 +22,14 @@ from .function import ExactCentre, Optics
 WINDOW = 32
 """Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre."""
 SCALE = FULL_RESOLUTION.size // LOW_RESOLUTION.size
+MORE_FACTS = 2
+"""What its error is told beside the galaxy: `Optics.growth`."""
 FUNCTION = ExactCentre(GalaxyModel(canvas=Canvas(WINDOW, FULL_RESOLUTION.pixel_scale)), SCALE)
 
 
 def load() -> Emulator:
     """The emulator."""
-    bundle = load_packaged(__name__, FUNCTION, more_facts=2)
+    bundle = load_packaged(__name__, FUNCTION, more_facts=MORE_FACTS)
     return dataclasses.replace(bundle, function=FUNCTION, weights=partial(optics, bundle.weights.error))
 
 

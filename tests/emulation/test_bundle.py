@@ -20,13 +20,16 @@ from galfit_sr.errors import InputError
 NETWORK = Small()
 
 
+def numbers(*networks):
+    """Random numbers of each."""
+    with jax.enable_x64(False):
+        return [nnx.to_pure_dict(nnx.state(network.build(nnx.Rngs(3)), nnx.Param)) for network in networks]
+
+
 @pytest.fixture
 def bundle(tmp_path):
     """A folder with a bundle, and what went into it."""
-    with jax.enable_x64(False):
-        network, error = (
-            nnx.to_pure_dict(nnx.state(part.build(nnx.Rngs(3)), nnx.Param)) for part in (NETWORK, ErrorNetwork(4))
-        )
+    network, error = numbers(NETWORK, ErrorNetwork(4))
     ranges = np.array([[0.0, -1.0, 0.0, 0.1], [1.0, 1.0, 2.0, 9.0]], np.float32)
     weights = Weights(network, ranges, error)
     card = Card("small", "A test.", RECIPE, ranges={"bulge_slope": (0.0, 2.4)}, known_failures=("None is known.",))
@@ -52,11 +55,7 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle):
 
 
 def test_an_error_may_be_told_more_than_the_galaxy(tmp_path):
-    with jax.enable_x64(False):
-        network, error = (
-            nnx.to_pure_dict(nnx.state(part.build(nnx.Rngs(3)), nnx.Param))
-            for part in (NETWORK, ErrorNetwork(4, facts=len(CONTEXT) + 2))
-        )
+    network, error = numbers(NETWORK, ErrorNetwork(4, facts=len(CONTEXT) + 2))
     weights = Weights(network, np.zeros((2, 4), np.float32), error)
     save_bundle(tmp_path, Card("small", "A test.", RECIPE), weights)
     assert same(load_bundle(tmp_path, NETWORK, more_facts=2).weights, weights)
