@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from ..devices import full_precision
+from .convolution import convolve
 
 
 @lru_cache
@@ -84,7 +86,13 @@ def convolution(channels: int, features: int, size: int, rngs: nnx.Rngs) -> nnx.
 
     Its weights start as He et al. (2015, arXiv:1502.01852) have them.
     """
-    return nnx.Conv(channels, features, (size, size), kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+    first = nnx.initializers.he_normal()
+    return nnx.Conv(channels, features, (size, size), kernel_init=first, conv_general_dilated=_convolved, rngs=rngs)
+
+
+def _convolved(x: jax.Array, kernel: jax.Array, *options: Any, **more: Any) -> jax.Array:
+    """`convolve` as a layer of Flax calls it: what other options say is what `convolve` does, for the layers here."""
+    return convolve(x, kernel)
 
 
 class PReLU(nnx.Module):
@@ -130,8 +138,7 @@ class TransposedConvolution(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(b, n, n, channels) to (b, stride n, stride n, features)."""
         kernel = _by_sub_pixel(self.kernel[...].astype(x.dtype), self.stride)
-        fine = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return depth_to_space(fine, self.stride) + self.bias[...].reshape(1, 1, 1, -1)
+        return depth_to_space(convolve(x, kernel), self.stride) + self.bias[...].reshape(1, 1, 1, -1)
 
 
 def _by_sub_pixel(kernel: jax.Array, stride: int) -> jax.Array:
