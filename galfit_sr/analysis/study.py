@@ -8,14 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
+from ..errors import InputError
 from ..files import write_text
-from ..inference.fit import fit
+from ..inference.fit import fit, parameters_for
 from ..inference.nested import Nested
 from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
-from ..observations.mock import MOCK_TRUTH, make_mock
+from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH, make_mock
+from ..parameters import COMPONENT_NAMES
 from ..progress import Progress
 from .compare import compare
 from .kept_folder import claim
@@ -28,10 +31,12 @@ class Mock(NamedTuple):
     Attributes:
         changes: values that differ from `MOCK_TRUTH`.
         noise: in units of a survey's.
+        needs_height: whether only thick discs can be seen like this.
     """
 
     changes: Mapping[str, float]
     noise: float = 1.0
+    needs_height: bool = False
 
 
 GALAXIES: Mapping[str, Mock] = {
@@ -43,6 +48,7 @@ GALAXIES: Mapping[str, Mock] = {
     "inclined": Mock({"inclination": 1.0}),
     "low signal": Mock({}, noise=3.0),
     "high signal": Mock({}, noise=0.5),
+    "edge-on": Mock({"inclination": 1.4835}, needs_height=True),
 }
 MEAN, WIDTH = 0.1, 0.05
 """A posterior counts as that of the full resolution if every mean agrees to so many standard deviations and every width
@@ -51,18 +57,19 @@ _ERRORS = 3.0
 _MARK = "study.json"
 
 
-def mock(name: str) -> Observation:
-    """One of `GALAXIES`, the same every time."""
-    changes, noise = GALAXIES[name]
+def mock(name: str, components: tuple[str, ...] = COMPONENT_NAMES) -> Observation:
+    """One of `GALAXIES`, the same every time; `components` say whether its discs are thick."""
+    changes, noise, _ = GALAXIES[name]
+    values = {**MOCK_TRUTH, **MOCK_THICKNESS, **changes}
     seed = 100 + list(GALAXIES).index(name)
-    return make_mock({**MOCK_TRUTH, **changes}, model=GalaxyModel(), noise=noise, seed=seed, name=name)
+    return make_mock(values, model=GalaxyModel(components), noise=noise, seed=seed, name=name)
 
 
 def study(
     folder: Path,
-    emulators: Sequence[str],
+    emulators: Sequence[str | Emulator],
     *,
-    galaxies: Sequence[str] = tuple(GALAXIES),
+    galaxies: Sequence[str] | None = None,
     sampler: Nested | None = None,
     seed: int = 1,
     progress: Progress,
@@ -73,8 +80,9 @@ def study(
 
     Args:
         folder: for the posteriors and study.json, made if missing.
-        emulators: names of installed ones.
-        galaxies: which of `GALAXIES`.
+        emulators: names of installed ones, folders that `galfit-sr train` wrote, or emulators themselves. The galaxies
+            have the discs, thin or thick, that these are for.
+        galaxies: which of `GALAXIES`; all that can be seen with such discs if not given.
         sampler: settings of all fits.
         seed: of all fits.
         progress: called with a phrase, the share that is done (None if unknown) and a few words.
@@ -85,38 +93,71 @@ def study(
         in log evidence, and the record of the correction.
 
     Raises:
-        InputError: an emulator is unknown, the folder holds something else, or it cannot be written.
+        InputError: there is no emulator, one is unknown, two have one name or are for different discs, the folder holds
+            something else, or it cannot be written.
     """
-    for name in emulators:
-        find_emulator(name)
+    named, components = _named(emulators)
+    if galaxies is None:
+        height = components != COMPONENT_NAMES
+        galaxies = [name for name, galaxy in GALAXIES.items() if height or not galaxy.needs_height]
     sampler = sampler or Nested()
-    settings = {"sampler": dataclasses.asdict(sampler), "seed": seed}
+    settings = {"components": list(components), "sampler": dataclasses.asdict(sampler), "seed": seed}
     claim(folder, _MARK, settings, "study")
     found: dict[str, Any] = {**settings, "galaxies": {}}
     for name in galaxies:
-        home = folder / name.replace(" ", "_")
-        again = partial(_kept, home, observation=mock(name), sampler=sampler, seed=seed, progress=progress)
+        home, observation = folder / name.replace(" ", "_"), mock(name, components)
+        again = partial(
+            _kept,
+            home,
+            observation=observation,
+            parameters=parameters_for(observation, components),
+            sampler=sampler,
+            seed=seed,
+            progress=progress,
+        )
         reference = again("full resolution")
         rows = {}
-        for emulator in emulators:
-            checkpoints = home / emulator
+        for label, emulator in named.items():
+            checkpoints = home / label
             checkpoints.mkdir(parents=True, exist_ok=True)
-            published = again(emulator, emulator=emulator, out=checkpoints)
+            published = again(label, emulator=emulator, out=checkpoints)
             # Goes on from the checkpoints of the plain run, whose samples it corrects.
-            corrected = again(f"{emulator}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True)
+            corrected = again(f"{label}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True)
             seconds = published.wall_seconds + sum(
                 spent for part, spent in corrected.timings.items() if part.startswith("exact")
             )
             compared = compare(reference, published, corrected).summary()
-            for label, contrast in compared["contrasts"].items():
-                run = compared["runs"][label]
+            for predictor, contrast in compared["contrasts"].items():
+                run = compared["runs"][predictor]
                 is_plain = run["correction"] is None
-                rows[label] = _row(run, contrast, run["wall_seconds"] if is_plain else seconds)
+                rows[predictor] = _row(run, contrast, run["wall_seconds"] if is_plain else seconds)
         own = {key: getattr(reference, key) for key in ("log_evidence", "log_evidence_error", "n_likelihood_calls")}
         own |= {"seconds": reference.wall_seconds, "effective_samples": reference.effective_sample_size}
         found["galaxies"][name] = {"reference": own, "runs": rows}
         write_text(folder / _MARK, json_text(found))
     return dict(plain(found))
+
+
+def _named(emulators: Sequence[str | Emulator]) -> tuple[dict[str, Emulator], tuple[str, ...]]:
+    """The emulators by the names on their cards, and the components of the galaxies that all of them are for."""
+    named: dict[str, Emulator] = {}
+    for given in emulators:
+        emulator = find_emulator(given)
+        name = emulator.card.name
+        if name in named:
+            raise InputError(f"two emulators of the study are called {name!r}; leave one of them out")
+        named[name] = emulator
+    models = {name: emulator.card.recipe.components for name, emulator in named.items()}
+    if not models:
+        raise InputError("a study needs an emulator at least")
+    (first, components), *others = models.items()
+    for name, parts in others:
+        if parts != components:
+            raise InputError(
+                f"{first} is for galaxies of {', '.join(components)} and {name} for those of {', '.join(parts)}; a"
+                " study is of one model"
+            )
+    return named, components
 
 
 def _kept(folder: Path, label: str, *, observation: Observation, progress: Progress, **how: Any) -> Posterior:

@@ -26,9 +26,12 @@ def compare(
     ] = Path("comparison"),
     study: Annotated[
         bool,
-        typer.Option("--study", help="Instead, fit eight mock galaxies with and without emulators (an hour or more)."),
+        typer.Option("--study", help="Instead, fit eight or nine mock galaxies with and without emulators (hours)."),
     ] = False,
-    emulator: Annotated[list[str] | None, typer.Option(help="Emulators of the study; repeat for several.")] = None,
+    emulator: Annotated[
+        list[str] | None,
+        typer.Option(help="Emulators of the study, names or folders that `galfit-sr train` wrote; repeat for several."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs with the first of them: posteriors, evidence, cost, best fits, with Monte Carlo errors.

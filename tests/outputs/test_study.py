@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,14 @@ import pytest
 from galfit_sr.analysis import study as module
 from galfit_sr.analysis.study import GALAXIES, mock, study
 from galfit_sr.analysis.study_results import study_figure, study_text
+from galfit_sr.emulation.card import Card
+from galfit_sr.emulation.emulator import Emulator
+from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.errors import InputError
 from galfit_sr.inference.nested import Nested
+from galfit_sr.parameters import COMPONENT_NAMES
+
+THICK = ("bulge", "thick_disc1", "thick_disc2", "halo")
 
 RECORD = {
     "method": "re-weighted",
@@ -39,8 +46,9 @@ def fits(monkeypatch, posterior):
     asked = []
 
     def fit(observation, *, emulator=None, exact=False, **how):
-        asked.append((emulator, exact, how.get("resume", False)))
-        made = dataclasses.replace(posterior, emulator=emulator)
+        name = emulator and emulator.card.name
+        asked.append((name, exact, how.get("resume", False)))
+        made = dataclasses.replace(posterior, emulator=name)
         if exact:
             return dataclasses.replace(made, correction=RECORD, timings={"first answer": 1.0, "exact likelihoods": 2.0})
         if emulator is not None:
@@ -51,7 +59,7 @@ def fits(monkeypatch, posterior):
         return made
 
     monkeypatch.setattr(module, "fit", fit)
-    monkeypatch.setattr(module, "mock", lambda name: None)
+    monkeypatch.setattr(module, "mock", lambda name, components: SimpleNamespace(truth={"x0": 0.0}))
     return asked
 
 
@@ -94,6 +102,40 @@ def test_an_infinite_khat_is_kept_and_shown(fits, tmp_path, monkeypatch):
     made(tmp_path / "study")
     kept = json.loads((tmp_path / "study" / "study.json").read_text())
     assert "infinite" in study_text(kept)
+
+
+def emulator(name, components=COMPONENT_NAMES):
+    return Emulator(Card(name, "Of a test.", Recipe(components=components)), len, ())
+
+
+@pytest.mark.parametrize(("components", "galaxies"), [(COMPONENT_NAMES, ["compact"]), (THICK, ["compact", "edge-on"])])
+def test_galaxies_have_the_discs_that_emulators_are_for(fits, tmp_path, monkeypatch, components, galaxies):
+    made = []
+
+    def mock(name, components):
+        made.append((name, components))
+        return SimpleNamespace(truth={"x0": 0.0})
+
+    monkeypatch.setattr(module, "mock", mock)
+    monkeypatch.setattr(module, "GALAXIES", {name: GALAXIES[name] for name in ("compact", "edge-on")})
+    found = study(tmp_path, [emulator("mine", components)], progress=silent)
+    assert made == [(name, components) for name in galaxies]
+    assert list(found["galaxies"]) == galaxies
+    assert list(found["galaxies"]["compact"]["runs"]) == ["mine", "mine, corrected"]
+
+
+@pytest.mark.parametrize(
+    ("emulators", "sentence"),
+    [
+        ([], "an emulator at least"),
+        ([emulator("mine"), emulator("mine")], "two emulators of the study are called 'mine'"),
+        ([emulator("thin"), emulator("thick", THICK)], "thick for those of bulge, thick_disc1, thick_disc2, halo"),
+    ],
+)
+def test_emulators_that_are_no_study_together(tmp_path, emulators, sentence):
+    with pytest.raises(InputError, match=sentence):
+        study(tmp_path, emulators, progress=silent)
+    assert not list(tmp_path.iterdir())
 
 
 def test_refusals(fits, tmp_path):
