@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,15 +122,15 @@ def run_nss(
     mark = mark_of(
         repr((problem.target, dataclasses.replace(settings, max_seconds=None, max_calls=None), seed)), *shared
     )
-    begin = partial(_begin, problem.target, devices_for(settings.nlive))
     if resume and checkpoint is not None and checkpoint.exists():
-        like = jax.eval_shape(begin, jax.ShapeDtypeStruct((settings.nlive, ndim), dtype), *shared)
+        points = [jax.ShapeDtypeStruct((settings.nlive, *shape), dtype) for shape in ((ndim,), ())]
+        like = jax.eval_shape(_begin, *points, proposal)
         state, dead, before = load_state(checkpoint, mark, like, _Dead)
         watch = Stopwatch(before)
         state = replicated(state, mesh)
     else:
-        z, dead = _drawn(problem, proposal, settings, seed)
-        state = replicated(begin(jnp.asarray(z, dtype), *shared), mesh)
+        z, value, dead = _drawn(problem, proposal, settings, seed)
+        state = replicated(_begin(jnp.asarray(z, dtype), jnp.asarray(value, dtype), proposal), mesh)
     left, limited = _left(state, dead, settings), False
     while left > settings.dlogz and not limited:
         key = jax.random.fold_in(jax.random.key(seed), len(dead.value))
@@ -153,14 +154,14 @@ def _check_installed() -> None:
         raise InputError("sampler nss needs blackjax, which is not installed: pip install 'galfit-sr[nss]'")
 
 
-def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tuple[np.ndarray, _Dead]:
-    """The live points (nlive, ndim) and those that died before, of draws from q."""
+def _drawn(problem: Problem, proposal: Proposal, settings: Nss, seed: int) -> tuple[np.ndarray, np.ndarray, _Dead]:
+    """The live points (nlive, ndim), their log(L pi/q) less the offset, and those that died before, of draws from q."""
     u = np.random.default_rng(seed).random((settings.draws * settings.nlive, problem.target.ndim + 1))
     z = from_cube(proposal, u)
     value = log_likelihoods(problem, z) - log_ratio(proposal, z)
     order = np.argsort(value)
-    died = order[: -settings.nlive]
-    return z[order[-settings.nlive :]], _Dead(z[died], value[died], np.ones(died.size))
+    died, live = order[: -settings.nlive], order[-settings.nlive :]
+    return z[live], value[live], _Dead(z[died], value[died], np.ones(died.size))
 
 
 def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
@@ -174,18 +175,18 @@ def _particle(target: Target, proposal: Proposal, arrays: Arrays) -> Any:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _begin(target: Target, mesh: Mesh, z: jax.Array, proposal: Proposal, arrays: Arrays) -> Any:
-    """The state of blackjax's sampler with live points at (n, ndim)."""
+@jax.jit
+def _begin(z: jax.Array, value: jax.Array, proposal: Proposal) -> Any:
+    """The state of blackjax's sampler with live points (n, ndim) whose log(L pi/q) is known, so that it is not looked
+    at again, in a program of its own."""
     from blackjax.ns.adaptive import init
+    from blackjax.ns.base import StateWithLogLikelihood
     from blackjax.ns.nss import live_covariance_factor
 
-    def one(position, proposal, arrays):
-        return _particle(target, proposal, arrays)(position)
-
+    density = jax.vmap(log_density, (None, 0))(proposal, z)
     return init(
         z,
-        init_state_fn=lambda positions: spread(one, mesh, positions, proposal, arrays),
+        init_state_fn=lambda positions: StateWithLogLikelihood(positions, density, value, value),
         update_inner_kernel_params_fn=live_covariance_factor,
     )
 
@@ -203,7 +204,6 @@ def _advance(
 ) -> tuple[Any, _Dead]:
     """The state after a round of batches, and those that died."""
     from blackjax.mcmc.slice import build_kernel as build_slice
-    from blackjax.mcmc.slice import stepping_out
     from blackjax.ns.nss import build_kernel, covariance_proposal, slice_constrained_step
 
     def walk(row, level, factor, proposal, arrays):
@@ -245,6 +245,40 @@ def _advance(
 
     state, died = jax.lax.scan(taken, state, jax.random.split(key, _ROUND))
     return state, _Dead(*(a.reshape(-1, *a.shape[2:]) for a in died))
+
+
+def stepping_out(
+    key: jax.Array, in_slice: Callable[[jax.Array], jax.Array], width: float, most: int
+) -> tuple[jax.Array, jax.Array, jax.Array, Callable[[jax.Array], jax.Array]]:
+    """The bracket of a slice by stepping out (Neal 2003, Ann. Statist. 31, 705, figure 3).
+
+    The same as blackjax's own, but both ends step in one loop: so the program holds the likelihood once instead of four
+    times, and compiles in half the time.
+
+    Args:
+        key: for where the first bracket lies, and how the steps are shared between its ends.
+        in_slice: whether the place at a coordinate along the slice, 0 where the walk stands, belongs to it.
+        width: of the first bracket, and of a step.
+        most: widths that the bracket may have in the end.
+
+    Returns:
+        both ends, the steps taken, and the test (always passed) that blackjax has places in the bracket undergo.
+    """
+    place, split = jax.random.split(key)
+    left = -width * jax.random.uniform(place)
+    first = jnp.floor(most * jax.random.uniform(split)).astype(int)
+    steps = jnp.stack([first, most - 1 - first])
+
+    def look(state: Any) -> Any:
+        end, ends, remaining = state
+        further = in_slice(ends[end]) & (remaining[end] > 0)
+        taken = further & (jnp.arange(2) == end)
+        outward = jnp.array([-width, width], ends.dtype)
+        return end + ~further, ends + jnp.where(taken, outward, 0), remaining - taken
+
+    start = jnp.asarray(0), jnp.stack([left, left + width]), steps
+    _, ends, remaining = jax.lax.while_loop(lambda state: state[0] < 2, look, start)
+    return ends[0], ends[1], jnp.sum(steps - remaining), lambda t: jnp.asarray(True)
 
 
 def _log_volume(dead: int, settings: Nss, live: bool) -> np.ndarray:

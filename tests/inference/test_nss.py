@@ -7,17 +7,19 @@ import importlib.util
 import os
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import analytic
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from galfit_sr.errors import InputError
 from galfit_sr.inference.fit import fit
 from galfit_sr.inference.mixture import laplace_mixture
-from galfit_sr.inference.nss import Nss, run_nss
+from galfit_sr.inference.nss import Nss, run_nss, stepping_out
 from galfit_sr.inference.sampled import Sampled
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
@@ -75,6 +77,27 @@ def test_posterior_mean(name):
         first, second = known(name).modes
         variance += (0.75 * 0.25 * (first.z - second.z)) ** 2 * odds
     assert np.max(np.abs(mean - known(name).mean) / np.sqrt(variance)) < 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_brackets_are_those_of_blackjax(most):
+    from blackjax.mcmc import slice as blackjax_slice
+
+    def ends(interval, key, width):
+        # Holes make the ends stop at different places, or nowhere before the steps are used up.
+        left, right, steps, accept = interval(key, lambda t: jnp.sin(3 * t) + 2 > 0.1 * t**2, width, most)
+        return left, right, steps, accept(left)
+
+    keys, widths = jax.random.split(jax.random.key(0), 200), jnp.geomspace(0.1, 30, 200)
+    mine, theirs = (
+        jax.jit(jax.vmap(partial(ends, interval)))(keys, widths)
+        for interval in (stepping_out, blackjax_slice.stepping_out)
+    )
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)  # up to fused products and sums
+    taken = np.asarray(mine[2])
+    assert taken.min() == 0
+    assert taken.max() == most - 1
 
 
 def test_from_the_prior():
