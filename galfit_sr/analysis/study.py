@@ -18,7 +18,7 @@ from ..inference.results import Posterior
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
 from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH, make_mock
-from ..parameters import COMPONENT_NAMES
+from ..parameters import COMPONENT_NAMES, bounds, default_parameters
 from ..progress import Progress
 from .compare import compare
 from .kept_folder import claim
@@ -31,12 +31,10 @@ class Mock(NamedTuple):
     Attributes:
         changes: values that differ from `MOCK_TRUTH`.
         noise: in units of a survey's.
-        needs_height: whether only thick discs can be seen like this.
     """
 
     changes: Mapping[str, float]
     noise: float = 1.0
-    needs_height: bool = False
 
 
 GALAXIES: Mapping[str, Mock] = {
@@ -48,7 +46,7 @@ GALAXIES: Mapping[str, Mock] = {
     "inclined": Mock({"inclination": 1.0}),
     "low signal": Mock({}, noise=3.0),
     "high signal": Mock({}, noise=0.5),
-    "edge-on": Mock({"inclination": 1.4835}, needs_height=True),
+    "edge-on": Mock({"inclination": 1.4835}),
 }
 MEAN, WIDTH = 0.1, 0.05
 """A posterior counts as that of the full resolution if every mean agrees to so many standard deviations and every width
@@ -59,7 +57,7 @@ _MARK = "study.json"
 
 def mock(name: str, components: tuple[str, ...] = COMPONENT_NAMES) -> Observation:
     """One of `GALAXIES`, the same every time; `components` say whether its discs are thick."""
-    changes, noise, _ = GALAXIES[name]
+    changes, noise = GALAXIES[name]
     values = {**MOCK_TRUTH, **MOCK_THICKNESS, **changes}
     seed = 100 + list(GALAXIES).index(name)
     return make_mock(values, model=GalaxyModel(components), noise=noise, seed=seed, name=name)
@@ -82,7 +80,7 @@ def study(
         folder: for the posteriors and study.json, made if missing.
         emulators: names of installed ones, folders that `galfit-sr train` wrote, or emulators themselves. The galaxies
             have the discs, thin or thick, that these are for.
-        galaxies: which of `GALAXIES`; all that can be seen with such discs if not given.
+        galaxies: which of `GALAXIES`; if not given, all that are inclined as the prior for such discs allows.
         sampler: settings of all fits.
         seed: of all fits.
         progress: called with a phrase, the share that is done (None if unknown) and a few words.
@@ -97,9 +95,7 @@ def study(
             something else, or it cannot be written.
     """
     named, components = _named(emulators)
-    if galaxies is None:
-        height = components != COMPONENT_NAMES
-        galaxies = [name for name, galaxy in GALAXIES.items() if height or not galaxy.needs_height]
+    galaxies = _within_prior(components) if galaxies is None else galaxies
     sampler = sampler or Nested()
     settings = {"components": list(components), "sampler": dataclasses.asdict(sampler), "seed": seed}
     claim(folder, _MARK, settings, "study")
@@ -158,6 +154,14 @@ def _named(emulators: Sequence[str | Emulator]) -> tuple[dict[str, Emulator], tu
                 " study is of one model"
             )
     return named, components
+
+
+def _within_prior(components: tuple[str, ...]) -> list[str]:
+    """The names of `GALAXIES` but those that are inclined more than galaxies of a model."""
+    prior = default_parameters(components)["inclination"].prior
+    assert prior is not None, "free by default"
+    _, most = bounds(prior)
+    return [name for name, galaxy in GALAXIES.items() if {**MOCK_TRUTH, **galaxy.changes}["inclination"] <= most]
 
 
 def _kept(folder: Path, label: str, *, observation: Observation, progress: Progress, **how: Any) -> Posterior:

@@ -14,12 +14,6 @@ from galfit_sr.emulation.convolution import convolve
 SIZES = pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
 
 
-@pytest.fixture(autouse=True)
-def _double_precision():
-    with jax.enable_x64(True):
-        yield
-
-
 def by_jax(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -33,7 +27,7 @@ def loss(convolution):
     return lambda x, kernel: jnp.sum(convolution(x, kernel) ** 3)
 
 
-def equal(found, expected):
+def assert_same(found, expected):
     # Sums of a few hundred terms in double precision.
     jax.tree.map(lambda f, e: np.testing.assert_allclose(f, e, rtol=1e-11, atol=1e-10), found, expected)
 
@@ -42,9 +36,9 @@ def equal(found, expected):
 def test_values_and_derivatives_of_both_modes_are_those_of_jax(size):
     x, kernel = random(2, 7, 7, 3), random(size, size, 3, 4, seed=1)
     slopes = random(*x.shape, seed=2), random(*kernel.shape, seed=3)
-    equal(convolve(x, kernel), by_jax(x, kernel))
-    equal(jax.jvp(convolve, (x, kernel), slopes), jax.jvp(by_jax, (x, kernel), slopes))
-    equal(jax.grad(loss(convolve), (0, 1))(x, kernel), jax.grad(loss(by_jax), (0, 1))(x, kernel))
+    assert_same(convolve(x, kernel), by_jax(x, kernel))
+    assert_same(jax.jvp(convolve, (x, kernel), slopes), jax.jvp(by_jax, (x, kernel), slopes))
+    assert_same(jax.grad(loss(convolve), (0, 1))(x, kernel), jax.grad(loss(by_jax), (0, 1))(x, kernel))
 
 
 def test_second_derivatives_are_those_of_differences():
@@ -59,7 +53,7 @@ def test_maps_over_images_kernels_or_both(axes):
         for array, axis in zip((x, kernel), axes, strict=True)
     )
     for function in (lambda f: f, lambda f: jax.grad(loss(f), (0, 1))):
-        equal(jax.vmap(function(convolve), axes)(x, kernel), jax.vmap(function(by_jax), axes)(x, kernel))
+        assert_same(jax.vmap(function(convolve), axes)(x, kernel), jax.vmap(function(by_jax), axes)(x, kernel))
 
 
 def convolutions_in_a_loop(convolution):

@@ -20,6 +20,8 @@ from galfit_sr.inference.nested import Nested
 from galfit_sr.parameters import COMPONENT_NAMES
 
 THICK = ("bulge", "thick_disc1", "thick_disc2", "halo")
+UNSEEN = SimpleNamespace(truth={"x0": 0.0})
+"""In place of an observation, where nothing is fitted."""
 
 RECORD = {
     "method": "re-weighted",
@@ -59,7 +61,7 @@ def fits(monkeypatch, posterior):
         return made
 
     monkeypatch.setattr(module, "fit", fit)
-    monkeypatch.setattr(module, "mock", lambda name, components: SimpleNamespace(truth={"x0": 0.0}))
+    monkeypatch.setattr(module, "mock", lambda name, components: UNSEEN)
     return asked
 
 
@@ -108,13 +110,20 @@ def emulator(name, components=COMPONENT_NAMES):
     return Emulator(Card(name, "Of a test.", Recipe(components=components)), len, ())
 
 
-@pytest.mark.parametrize(("components", "galaxies"), [(COMPONENT_NAMES, ["compact"]), (THICK, ["compact", "edge-on"])])
+@pytest.mark.parametrize(
+    ("components", "galaxies"),
+    [
+        (COMPONENT_NAMES, ["compact"]),
+        (("bulge", "thick_disc1", "disc2", "halo"), ["compact"]),  # the razor-thin one ends at 60 degrees
+        (THICK, ["compact", "edge-on"]),
+    ],
+)
 def test_galaxies_have_the_discs_that_emulators_are_for(fits, tmp_path, monkeypatch, components, galaxies):
     made = []
 
     def mock(name, components):
         made.append((name, components))
-        return SimpleNamespace(truth={"x0": 0.0})
+        return UNSEEN
 
     monkeypatch.setattr(module, "mock", mock)
     monkeypatch.setattr(module, "GALAXIES", {name: GALAXIES[name] for name in ("compact", "edge-on")})
