@@ -111,7 +111,7 @@ def learnt(recipe: Recipe) -> Any:
         told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, MORE_FACTS))], axis=1)
         parts.append((residual, examples._replace(context=told, high=residual[:, :0])))
     residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    return learn_error(residual, examples, RANGES, 0, lambda *_: None)
+    return learn_error(residual, np.broadcast_to(np.float32(0), residual.shape), examples, 0, lambda *_: None)
 
 
 def with_psfs(recipe: Recipe, photometry: float, kinematics: float) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from .error_learning import learn_error
 from .examples import Examples, drawn
 from .learning import batches
 from .measures import CENTRE, distance_from_centre, residuals, rounded
-from .network import Network, Weights, estimate_error
+from .network import Network, Weights, estimate_error, unfounded
 from .recipe import Recipe
 
 WITHIN = {"68.3 %": (0.683, 1.0), "95.4 %": (0.954, 2.0)}
@@ -47,21 +47,30 @@ def calibrate(
     count = min(LEARNT_FROM, 4 * judged)
     source = drawn(dataclasses.replace(recipe, draws="prior"), count, judged, True)
     some = source.examples(UNSEEN + np.arange(count), "galaxies to learn errors from", progress)
-    error = learn_error(residuals(network, weights, some), some, weights.ranges, seed, progress)
-    del some
+    residual = residuals(network, weights, some)
+    added = _in_batches(_unfounded, weights, some.low, some.high + residual)
+    error = learn_error(residual, added, some, seed, progress)
+    del some, added
     others = source.examples(UNSEEN + count + np.arange(judged), "galaxies to judge errors by", progress)
-    found = calibration(
-        residuals(network, weights, others), errors(weights._replace(error=error), others, recipe.scale), others, recipe
-    )
-    return error, found
+    residual = residuals(network, weights, others)
+    sigma = errors(weights._replace(error=error), others, others.high + residual)
+    return error, calibration(residual, sigma, others, recipe)
 
 
-def errors(weights: Weights, examples: Examples, scale: int) -> np.ndarray:
-    """(n, N, N, 4) scale-free sigmas of the maps of some galaxies; arguments as for `estimate_error`."""
-    estimate = jax.jit(partial(estimate_error, scale=scale))
-    count = len(examples.low)
-    parts = [np.asarray(estimate(weights, examples.low[r], examples.context[r])) for r in batches(count, _BATCH)]
+def errors(weights: Weights, examples: Examples, maps: np.ndarray) -> np.ndarray:
+    """(n, N, N, 4) scale-free sigmas of the maps (n, N, N, 4) that a network makes of some galaxies."""
+    return _in_batches(_estimate, weights, examples.low, examples.context, maps)
+
+
+def _in_batches(function: Callable[..., jax.Array], weights: Weights, *columns: np.ndarray) -> np.ndarray:
+    """(n, ...) what a function of weights makes of columns (n, ...)."""
+    count = len(columns[0])
+    parts = [np.asarray(function(weights, *(c[rows] for c in columns))) for rows in batches(count, _BATCH)]
     return np.concatenate(parts)[:count]
+
+
+_estimate = jax.jit(estimate_error)
+_unfounded = jax.jit(lambda weights, low, maps: unfounded(low, maps, weights.ranges))
 
 
 def calibration(residual: np.ndarray, error: np.ndarray, examples: Examples, recipe: Recipe) -> dict[str, Any]:

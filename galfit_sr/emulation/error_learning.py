@@ -15,7 +15,7 @@ from ..progress import Progress
 from .error import ErrorNetwork, local_features
 from .examples import Examples
 from .learning import batches
-from .network import clipped_off, structure
+from .network import structure
 
 _PIXELS = 4096
 """Low pixels per step."""
@@ -35,18 +35,18 @@ class _Pixels(NamedTuple):
     Attributes:
         local: (p, LOCAL) `local_features`, scaled.
         context: (p, c) scaled.
-        clipped: (p, 4) see `clipped_off`.
+        added: (p, s, s, 4) of the sub-pixels.
         residual: (p, s, s, 4) of the sub-pixels.
     """
 
     local: Any
     context: Any
-    clipped: Any
+    added: Any
     residual: Any
 
 
 def learn_error(
-    residual: np.ndarray, examples: Examples, ranges: np.ndarray, seed: int, progress: Progress
+    residual: np.ndarray, added: np.ndarray, examples: Examples, seed: int, progress: Progress
 ) -> dict[Any, Any]:
     """Weights of the `ErrorNetwork` under which residuals are likeliest as normal numbers.
 
@@ -54,8 +54,8 @@ def learn_error(
 
     Args:
         residual: (n, N, N, 4) maps of the network less those of the model, scale-free; what is not finite is left out.
-        examples: of which.
-        ranges: (2, 4) of the network, see `network.Weights`.
+        added: (n, N, N, 4) what will be added to the sigma that is learnt, see `network.unfounded`.
+        examples: of which galaxies.
         seed: of the first weights and of the pixels' order.
         progress: called with stage, fraction done and a few words.
 
@@ -68,15 +68,14 @@ def learn_error(
     parts = [_local(examples.low[rows], examples.context[rows]) for rows in batches(count, _BATCH)]
     local, local_scaling = _scaled(np.concatenate([np.asarray(part) for part in parts])[:count])
     context, context_scaling = _scaled(examples.context)
-    clipped = np.asarray(clipped_off(jnp.asarray(examples.low), jnp.asarray(ranges)))
-    blocks = residual.reshape(count, size, network.scale, size, network.scale, -1)
+    blocks = [a.reshape(count, size, network.scale, size, network.scale, -1) for a in (added, residual)]
     state = _begin(network, residual, steps, seed)
     drawn = np.cumsum(_shares(examples.context, size))
     random = np.random.default_rng(seed)
     for k in range(steps):
         chosen = np.searchsorted(drawn, random.random(_PIXELS) * drawn[-1])
         galaxy, y, x = np.unravel_index(chosen, (count, size, size))
-        some = _Pixels(local[galaxy, y, x], context[galaxy], clipped[galaxy, y, x], blocks[galaxy, y, :, x])
+        some = _Pixels(local[galaxy, y, x], context[galaxy], *(block[galaxy, y, :, x] for block in blocks))
         state, loss = _step(network, steps, state, some)
         if (k + 1) % _STEPS_BETWEEN_REPORTS == 0:
             progress("error", (k + 1) / steps, f"loss {float(loss):.3f}")
@@ -108,13 +107,13 @@ def _adam(steps: int) -> optax.GradientTransformation:
 
 @partial(jax.jit, static_argnames=("network", "steps"), donate_argnames="state")
 def _step(network: ErrorNetwork, steps: int, state: tuple[Any, Any], some: _Pixels) -> tuple[Any, jax.Array]:
-    residual = some.residual.reshape(len(some.residual), -1)
+    added, residual = (a.reshape(len(a), -1) for a in (some.added, some.residual))
     finite = jnp.isfinite(residual)
     squared = jnp.where(finite, residual, 0.0) ** 2
-    clipped = jnp.tile(some.clipped, network.scale**2)
+    added = jnp.where(finite, added, 0.0)
 
     def loss(weights: Any) -> jax.Array:
-        sigma = clipped + nnx.merge(structure(network), nnx.State(weights))(some.local, some.context)
+        sigma = added + nnx.merge(structure(network), nnx.State(weights))(some.local, some.context)
         return jnp.mean(jnp.log(sigma) + squared / (2 * sigma**2), where=finite)
 
     weights, moments = state

@@ -57,9 +57,9 @@ class NetworkFunction:
         facts = context(inputs.values, inputs.scene)
         low = to_scale_free(inputs.maps, unit)
         high = predict(self.network, weights.network, weights.ranges, low[None], facts[None])[0]
-        maps = from_scale_free(restored(high, weights.ranges), unit)
-        error = estimate_error(weights, low[None], facts[None], high.shape[0] // low.shape[0])[0]
-        return Estimate(maps, from_scale_free(error, without_zero(unit)))
+        shown = restored(high, weights.ranges)
+        error = estimate_error(weights, low[None], facts[None], shown[None])[0]
+        return Estimate(from_scale_free(shown, unit), from_scale_free(error, without_zero(unit)))
 
 
 def predict(network: Network, weights: Any, ranges: jax.Array, low: jax.Array, context: jax.Array) -> jax.Array:
@@ -90,11 +90,27 @@ def check_scale(network: Network, recipe: Recipe) -> None:
         )
 
 
-def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
+def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, maps: jax.Array) -> jax.Array:
     """One standard deviation of a network's maps, in scale-free units.
 
     Args:
         weights: of the network.
+        low: (b, n, n, 4) scale-free.
+        context: (b, c).
+        maps: (b, N, N, 4) what the network makes of them, scale-free.
+
+    Returns:
+        (b, N, N, 4).
+    """
+    scale = maps.shape[1] // low.shape[1]
+    return learnt_error(weights.error, low, context, scale) + unfounded(low, maps, weights.ranges)
+
+
+def learnt_error(weights: Any, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
+    """What the `ErrorNetwork` of some weights makes of galaxies.
+
+    Args:
+        weights: of the error alone.
         low: (b, n, n, 4) scale-free.
         context: (b, c).
         scale: pixels of the maps along a side of a low one.
@@ -102,14 +118,35 @@ def estimate_error(weights: Weights, low: jax.Array, context: jax.Array, scale: 
     Returns:
         (b, scale n, scale n, 4).
     """
-    unseen = jnp.tile(clipped_off(low, weights.ranges), scale**2)
-    return learnt_error(weights.error, low, context, scale) + depth_to_space(unseen, scale)
-
-
-def learnt_error(weights: Any, low: jax.Array, context: jax.Array, scale: int) -> jax.Array:
-    """What the `ErrorNetwork` of some weights makes of galaxies; arguments and result as for `estimate_error`."""
     module = nnx.merge(structure(ErrorNetwork(scale, facts=context.shape[-1])), nnx.State(weights))
     return depth_to_space(module(jax.vmap(local_features)(low, context), context[:, None, None]), scale)
+
+
+def unfounded(low: jax.Array, maps: jax.Array, ranges: jax.Array) -> jax.Array:
+    """What in maps nothing at low resolution speaks for; it counts as error in full.
+
+    Where low maps reach beyond `ranges`, which a network does not see (see `normalised`), how far they do. And how far
+    M/L reaches beyond the nine low pixels around: it is a mean over light and hardly does that, and networks draw
+    structure where it jumps between components of very unequal M/L.
+
+    Args:
+        low: (b, n, n, 4) scale-free.
+        maps: (b, N, N, 4) what a network makes of them.
+        ranges: (2, 4) see `network.Weights`.
+
+    Returns:
+        (b, N, N, 4).
+    """
+    n, scale = low.shape[1], maps.shape[1] // low.shape[1]
+    padded = jnp.pad(low[..., _ML], ((0, 0), (1, 1), (1, 1)), mode="edge")
+    around = jnp.stack([padded[:, i : i + n, j : j + n] for i in range(3) for j in range(3)])
+    least, most = (jnp.repeat(jnp.repeat(f(around, axis=0), scale, 1), scale, 2) for f in (jnp.min, jnp.max))
+    beyond = jnp.abs(maps[..., _ML] - jnp.clip(maps[..., _ML], least, most))
+    unseen = depth_to_space(jnp.tile(clipped_off(low, ranges), scale**2), scale)
+    return unseen + jnp.pad(beyond[..., None], ((0, 0), (0, 0), (0, 0), (_ML, len(MAP_NAMES) - 1 - _ML)))
+
+
+_ML = MAP_NAMES.index("ml")
 
 
 def clipped_off(scale_free: jax.Array, ranges: jax.Array) -> jax.Array:

@@ -53,12 +53,14 @@ def covering(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Pro
     for mode in modes:
         if mode.log_evidence > _best(found) - 2 * HOPELESS:
             found.append(shaped(mode))
-    draws, climbs = perturbed(problem, modes, _DRAWS, part_seed(seed, 4))
+    # Searches stay near where they start: draws around a mode that holds nothing would be taken for uncovered ones.
+    draws, climbs = perturbed(problem, [one.mode for one in _kept(found)], _DRAWS, part_seed(seed, 4))
     while True:
-        weights = log_weights(_kept(found), draws)
+        strata = tuple(one.stratum for one in _kept(found))
+        weights = log_weights(strata, draws)
         sparse = np.flatnonzero(weights > np.quantile(weights, 0.25) + _SPARSE)
-        if len(sparse) < _FEW or len(_kept(found)) == MOST_COMPONENTS or len(found) == _TRIES:
-            return Start(_kept(found), climbs + sum(one.calls for one in found), len(sparse) / len(draws))
+        if len(sparse) < _FEW or len(strata) == MOST_COMPONENTS or len(found) == _TRIES:
+            return Start(strata, climbs + sum(one.calls for one in found), len(sparse) / len(draws))
         starts = modes_at(problem, draws[sparse])
         chosen = int(np.argmax([start.log_posterior for start in starts]))
         found.append(shaped(starts[chosen]))
@@ -66,9 +68,10 @@ def covering(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Pro
 
 
 class _Shaped(NamedTuple):
-    """A stratum, the log evidence of its mode as far as is known, and the likelihoods that it took."""
+    """A stratum, the mode that it is around, the log evidence there as far as is known, and the likelihoods it took."""
 
     stratum: Stratum
+    mode: Mode
     log_evidence: float
     calls: int
 
@@ -78,13 +81,13 @@ def _shaped(problem: Problem, mode: Mode, best: float, seed: int, progress: Prog
     bent = bend(straight, modes, part_seed(seed, 1), progress, best)
     # A flow that misses much of a mode takes its evidence for too small, a Gaussian likewise.
     evidence = max(bent.log_evidence, mode.log_evidence)
-    return _Shaped(Stratum(straight, bent.mixture), evidence, looks + bent.calls)
+    return _Shaped(Stratum(straight, bent.mixture), mode, evidence, looks + bent.calls)
 
 
 def _best(found: Sequence[_Shaped]) -> float:
     return max((one.log_evidence for one in found), default=-np.inf)
 
 
-def _kept(found: Sequence[_Shaped]) -> tuple[Stratum, ...]:
+def _kept(found: Sequence[_Shaped]) -> list[_Shaped]:
     """Those that may hold something of the posterior."""
-    return tuple(one.stratum for one in found if one.log_evidence > _best(found) - HOPELESS)
+    return [one for one in found if one.log_evidence > _best(found) - HOPELESS]

@@ -15,7 +15,7 @@ from galfit_sr.emulation.emulator import Inputs
 from galfit_sr.emulation.error_learning import learn_error
 from galfit_sr.emulation.examples import as_examples, drawn
 from galfit_sr.emulation.measures import distance_from_centre, residuals
-from galfit_sr.emulation.network import Weights, clipped_off
+from galfit_sr.emulation.network import Weights, unfounded
 from galfit_sr.emulation.pairs import galaxies, make_pairs, training_prior
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.emulation.registry import find_emulator
@@ -49,16 +49,23 @@ def toy():
     return some, sigma, residual
 
 
+def flat(low):
+    """Maps that show what the low pixels do."""
+    return low.repeat(4, axis=1).repeat(4, axis=2)
+
+
 def learnt(toy, seed=0):
     some, _, residual = toy
-    return Weights({}, ranges(some), learn_error(residual, some, ranges(some), seed, silent))
+    added = unfounded(some.low, flat(some.low), ranges(some))
+    return Weights({}, ranges(some), learn_error(residual, np.asarray(added), some, seed, silent))
 
 
 def test_a_known_error_is_found_again(toy):
-    some, sigma, _ = toy
     weights = learnt(toy)
-    found = errors(weights, jax.tree.map(lambda array: array[:128], some), 4)
-    off = np.log(found / sigma[:128])[~np.asarray(clipped_off(some.low[:128], weights.ranges)).any(axis=(1, 2, 3))]
+    some, sigma, _ = (jax.tree.map(lambda array: array[:128], part) for part in toy)
+    maps = flat(some.low)
+    unclipped = ~np.asarray(unfounded(some.low, maps, weights.ranges)).any(axis=(1, 2, 3))
+    off = np.log(errors(weights, some, maps) / sigma)[unclipped]
     # 1536 steps of 4096 pixels: each number of the network is known to a few per cent.
     assert np.sqrt(np.mean(off**2)) < 0.15
     assert np.all(np.abs(np.median(off, axis=(0, 1, 2))) < 0.05)
@@ -68,8 +75,9 @@ def test_learning_is_deterministic_and_leaves_out_what_is_not_finite(toy):
     some, _, residual = (jax.tree.map(lambda array: array[:32], part) for part in toy)
     broken = residual.copy()
     broken[:4, :8, :8, 1] = np.nan
-    one, again = (learn_error(broken, some, ranges(some), 3, silent) for _ in range(2))
-    other = learn_error(broken, some, ranges(some), 4, silent)
+    added = np.where(np.isfinite(broken), 0.1, np.nan).astype(np.float32)
+    one, again = (learn_error(broken, added, some, 3, silent) for _ in range(2))
+    other = learn_error(broken, added, some, 4, silent)
     assert jax.tree.all(jax.tree.map(np.array_equal, one, again))
     assert not jax.tree.all(jax.tree.map(np.array_equal, one, other))
     assert all(np.isfinite(array).all() for array in jax.tree.leaves(one))
@@ -80,8 +88,22 @@ def test_what_a_network_does_not_see_counts_as_error(toy):
     weights = learnt(jax.tree.map(lambda array: array[:32], toy))
     low = some.low.copy()
     low[1, 3, 4, 0] = weights.ranges[1, 0] + 0.5
-    high = errors(weights, some._replace(low=low), 4)[1, 12:16, 16:20, 0]
+    high = errors(weights, some._replace(low=low), flat(some.low))[1, 12:16, 16:20, 0]
     assert np.all((high >= 0.5) & np.isfinite(high))
+
+
+def test_ml_that_nothing_at_low_resolution_shows_counts_as_error():
+    """Beyond the low pixel and its eight neighbours, above and below; other maps may peak between pixels."""
+    rng = np.random.default_rng(2)
+    low = rng.random((2, 5, 5, 4)).astype(np.float32)
+    maps = rng.uniform(-1, 2, (2, 20, 20, 4)).astype(np.float32)
+    found = np.asarray(unfounded(low, maps, np.array([[0.0] * 4, [1.0] * 4], np.float32)))
+    assert not found[..., :3].any()
+    for g, y, x in np.ndindex(2, 20, 20):
+        j, i = y // 4, x // 4
+        around = low[g, max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2, 3]
+        value = maps[g, y, x, 3]
+        assert found[g, y, x, 3] == max(value - around.max(), around.min() - value, 0)
 
 
 def test_errors_and_their_gradients_are_finite_over_the_prior():
@@ -131,7 +153,8 @@ def off_by(residual, error, examples):
 def test_the_errors_of_shipped_networks_are_calibrated(unseen, name):
     module = import_module(f"galfit_sr_emulators.{name}")
     weights = module.load().weights
-    off = off_by(residuals(module.NETWORK, weights, unseen), errors(weights, unseen, Recipe().scale), unseen)
+    residual = residuals(module.NETWORK, weights, unseen)
+    off = off_by(residual, errors(weights, unseen, unseen.high + residual), unseen)
     if name == "srcnn":
         # Its residuals are nearly all bias, and a bias that is known to its size has no tails.
         off = off[..., :2]

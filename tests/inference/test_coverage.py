@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import analytic
@@ -116,6 +117,25 @@ def test_what_holds_nothing_of_the_posterior_is_left_out(unbent):
     strata = covering(found.problem, (best, low), 1).strata
     np.testing.assert_array_equal(strata[0].mixture.means, best.z[None])
     assert len(strata) == 1
+
+
+def test_draws_begin_at_modes_that_hold_something(unbent, monkeypatch):
+    """From others searches end near where they began, and would be taken for places that are not covered."""
+    known = analytic.two_modes()
+    best, other = known.modes
+    starts = []
+
+    def spy(problem, modes, count, seed):
+        starts.append([mode.z for mode in modes])
+        return np.random.default_rng(1).multivariate_normal(best.z, best.covariance, count), 0
+
+    monkeypatch.setattr(coverage, "perturbed", spy)
+    for below in (5.0, 10.0):
+        off = best.log_evidence - below - other.log_evidence
+        rival = dataclasses.replace(other, log_posterior=other.log_posterior + off)
+        assert len(covering(known.problem, (best, rival), 1).strata) == (2 if below == 5.0 else 1)
+    np.testing.assert_array_equal(starts[0], [best.z, other.z])
+    np.testing.assert_array_equal(starts[1], [best.z])
 
 
 def test_a_stratum_that_is_there_twice_halves_the_weights():
