@@ -82,16 +82,17 @@ def _time(posterior: Posterior) -> Iterable[tuple[str, str]]:
         yield f"of which {words}", duration(seconds)
 
 
+_METHODS = {
+    "re-weighted": "the emulator's samples were weighed anew",
+    "re-partitioned": "sampled at full resolution, from the emulator's posterior on",
+    "replaced": "sampled at full resolution, from the emulator's first answer on",
+}
+
+
 def _correction(correction: Mapping[str, Any] | None) -> Iterable[tuple[str, str]]:
     if correction is None:
         return
-    weighed = correction["method"] == "re-weighted"
-    yield (
-        "how",
-        "the emulator's samples were weighed anew"
-        if weighed
-        else "sampled at full resolution, from the emulator's posterior on",
-    )
+    yield "how", _METHODS[correction["method"]]
     yield "certified", "yes" if correction["certified"] else "no: see the warnings"
     khat = f"{khat_in_words(correction)} (weights are believed up to {correction['most_khat']:.2f})".replace("-", MINUS)
     yield "k-hat, the tail index of the weights", khat

@@ -23,15 +23,18 @@ class Correction:
     """How a posterior drawn with an emulator became that of the exact likelihood.
 
     Attributes:
-        method: `re-weighted`, or `re-partitioned` where the weights could not be believed and the exact likelihood was
-            sampled from the emulator's posterior on.
+        method: `re-weighted`; or `re-partitioned` where the weights could not be believed and the exact likelihood was
+            sampled from the emulator's posterior on; or `replaced` where the first answer was already so far off that
+            nothing was sampled with the emulator, and the exact likelihood from there on.
         certified: whether the result is exact within its errors: the weights' k-hat is low enough and enough samples
             are left, or the exact run converged.
-        khat: of the emulator's samples weighed with the exact likelihood.
+        khat: of the emulator's samples (of its first answer, in Laplace's approximation, where it was replaced) weighed
+            with the exact likelihood.
         most_khat: up to which so many of them can be believed.
         draws: that were weighed.
         effective: samples that they were worth afterwards.
-        emulated_log_evidence, emulated_log_evidence_error: of the run with the emulator; None for Markov chains.
+        emulated_log_evidence, emulated_log_evidence_error: of the run with the emulator; None for Markov chains, and
+            where it was replaced.
         emulated_calls: likelihoods of the run with the emulator.
         exact_calls: evaluations of the exact likelihood.
     """
@@ -112,17 +115,18 @@ def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
     return Reweighted(z, weighed, sampled, correction)
 
 
-def repartitioned(correction: Correction, exact: Sampled, calls: int) -> Correction:
+def sampled_on(correction: Correction, method: str, exact: Sampled, calls: int) -> Correction:
     """The record of a run with the exact likelihood that went on where re-weighting failed.
 
     Args:
         correction: of the re-weighting.
+        method: `re-partitioned` or `replaced`.
         exact: what the run found.
         calls: evaluations of the exact likelihood on the way to it and in it.
     """
     return dataclasses.replace(
         correction,
-        method="re-partitioned",
+        method=method,
         certified=exact.converged,
         exact_calls=correction.exact_calls + calls,
     )
@@ -141,14 +145,15 @@ def in_words(correction: Mapping[str, Any]) -> str:
         f" {correction['most_khat']:.2f} can be believed; {correction['effective']:.0f} effective of"
         f" {correction['draws']} draws)"
     )
+    begun = f"the full-resolution likelihood was sampled from there on ({correction['exact_calls']:,} evaluations)"
     if correction["method"] == "re-partitioned":
-        made += (
-            ", which was not enough, and the full-resolution likelihood was sampled from there on"
-            f" ({correction['exact_calls']:,} evaluations)"
-        )
+        made += f", which was not enough, and {begun}"
+    if correction["method"] == "replaced":
+        made += f", and is so far off that nothing was sampled with the emulator; {begun}"
     evidence = ""
     if correction["emulated_log_evidence"] is not None:
         error = correction["emulated_log_evidence_error"]
         evidence = f" (log evidence {correction['emulated_log_evidence']:.2f} +- {error:.2f})"
     state = "" if correction["certified"] else "; this is not certified"
-    return f"What was sampled with the emulator{evidence} was {made}{state}."
+    what = "The first answer" if correction["method"] == "replaced" else "What was sampled"
+    return f"{what} with the emulator{evidence} was {made}{state}."

@@ -27,15 +27,16 @@ from ..progress import Progress
 from ..seeds import checked_seed, part_seed
 from .answer import FirstAnswer, find_answer, look
 from .checkpoint import Checkpoints
-from .correction import Correction, repartitioned, reweigh
+from .correction import Correction, reweigh, sampled_on
 from .diagnosis import diagnose, outside_training
 from .likelihood import LikelihoodSettings
 from .limits import remaining
 from .nested import Nested
+from .preview import previewed
 from .problem import Problem, in_chunks, make_problem
 from .results import Posterior
 from .samplers import Sampler, check_sampler, sampler_name
-from .stage import Stage, sample
+from .stage import Preview, Stage, sample
 
 SYSTEMIC_VELOCITY = dist.Uniform(-100.0, 100.0, validate_args=False)
 """Prior of the systemic velocity [km/s] of real data: a survey's redshift is off by up to 20 km/s."""
@@ -150,7 +151,8 @@ def fit(
             wrote, or an `Emulator`.
         exact: correct what was found with the emulator to the posterior and evidence of the full-resolution model:
             its samples are weighed with the exact likelihood, and where the weights cannot be believed, the exact
-            likelihood is sampled from there on. See `correction.Correction`.
+            likelihood is sampled from there on; at once where the first answer already says so. See
+            `correction.Correction`.
         likelihood: settings; Gaussian with equal weights if not given.
         seed: of every random number.
         out: existing folder for checkpoints; none are written if not given.
@@ -183,13 +185,18 @@ def fit(
 
     # A density and the map that draws from it must be inverse to each other to the last bits.
     with full_precision():
-        stage = run(problem, "", seed, announce=announce)
+        preview = None if truth is None else partial(_previewed, truth, seed)
+        stage = run(problem, "", seed, announce=announce, preview=preview)
         correction = None
         if truth is not None:
             if progress is not None:
                 progress("exact likelihoods", None, "")
             stage, correction = _corrected(stage, truth, seed, run)
         return _posterior(stage, sampler, seed, problem.card, correction)
+
+
+def _previewed(truth: Problem, seed: int, answer: FirstAnswer) -> Preview:
+    return previewed(truth.cut_by(answer.problem.arrays.shift), answer, seed)
 
 
 def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., Stage]) -> tuple[Stage, Correction]:
@@ -201,11 +208,12 @@ def _corrected(emulated: Stage, truth: Problem, seed: int, run: Callable[..., St
     seconds = {**emulated.seconds, "exact likelihoods": time.monotonic() - began}
     correction = weighed.correction
     calls = emulated.calls + correction.exact_calls
-    if correction.certified or not emulated.sampled.converged:
+    if correction.certified or not (emulated.sampled.converged or emulated.previewed):
         return Stage(truth, weighed.sampled, calls, seconds), correction
     exact = run(truth, "exact", part_seed(seed, 2), candidates=weighed.z)
     seconds |= {f"exact {part}": spent for part, spent in exact.seconds.items()}
-    correction = repartitioned(correction, exact.sampled, exact.calls)
+    method = "replaced" if emulated.previewed else "re-partitioned"
+    correction = sampled_on(correction, method, exact.sampled, exact.calls)
     return Stage(exact.problem, exact.sampled, calls + exact.calls, seconds), correction
 
 

@@ -42,12 +42,26 @@ class Stage(NamedTuple):
         sampled: the samples.
         calls: evaluations of the likelihood, those of the first answer included.
         seconds: name of a part -> what it took, in all sessions.
+        previewed: whether the samples are those of a `Preview`.
     """
 
     problem: Problem
     sampled: Sampled
     calls: int
     seconds: dict[str, float]
+    previewed: bool = False
+
+
+class Preview(NamedTuple):
+    """What a first answer promises.
+
+    Attributes:
+        instead: samples to be content with; None if it is worth while to sample.
+        calls: evaluations of any likelihood that it took.
+    """
+
+    instead: Sampled | None
+    calls: int
 
 
 def sample(
@@ -60,6 +74,7 @@ def sample(
     candidates: np.ndarray | None = None,
     progress: Progress | None = None,
     announce: Callable[[FirstAnswer], None] | None = None,
+    preview: Callable[[FirstAnswer], Preview] | None = None,
 ) -> Stage:
     """The posterior of a problem.
 
@@ -72,6 +87,7 @@ def sample(
         candidates: (n, ndim) latent positions from which the first answer is searched; see `find_modes`.
         progress: called with a phrase, the share that is done (None if unknown) and a few words.
         announce: called with the first answer, before sampling.
+        preview: called with the first answer after that, and may make do with it.
     """
     began = time.monotonic()
     stored = load_answer(files, problem) if resume and files is not None else None
@@ -82,11 +98,15 @@ def sample(
         if announce is not None:
             announce(answer)
         problem = answer.problem
+        seen = Preview(None, 0) if preview is None else preview(answer)
         seconds = {"first answer": time.monotonic() - began}
+        calls = answer.calls + seen.calls
+        if seen.instead is not None:
+            return Stage(problem, seen.instead, calls, seconds, previewed=True)
         start = _start(answer, settings, seed, progress)
         if start.calls:
             seconds["bending"] = time.monotonic() - began - seconds["first answer"]
-        start = start._replace(calls=start.calls + answer.calls, seconds=seconds)
+        start = start._replace(calls=start.calls + calls, seconds=seconds)
         if files is not None:
             save_answer(files, start)
     run_with, part = _RUNS[type(settings)]

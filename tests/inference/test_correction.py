@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from types import SimpleNamespace
 
 import analytic
 import numpy as np
 import pytest
 
-from galfit_sr.inference.correction import LEAST_EFFECTIVE, in_words, repartitioned, reweigh
+from galfit_sr.inference.correction import LEAST_EFFECTIVE, in_words, reweigh, sampled_on
 from galfit_sr.inference.importance import weigh
 from galfit_sr.inference.mixture import Mixture, laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
+from galfit_sr.inference.preview import previewed
+from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.sampled import Sampled
 from galfit_sr.inference.stage import part_seed
 
@@ -104,10 +107,37 @@ def test_bad_emulator_is_flagged_and_its_posterior_is_a_start(sigmas):
         around = Mixture(np.ones(1), flagged.z.mean(axis=0)[None], np.cov(flagged.z.T)[None])
         exact = run_nested(EXACT.problem, around, SETTINGS, part_seed(seed, 2))
         found.append(exact)
-        record = repartitioned(flagged.correction, exact, exact.calls)
+        record = sampled_on(flagged.correction, "re-partitioned", exact, exact.calls)
         assert record.certified
         assert record.exact_calls == exact.calls + flagged.correction.draws
     assert_evidence(found)
+
+
+@pytest.mark.parametrize(("sigmas", "hopeless"), [(0.5, False), (3.0, False), (8.0, True)])
+def test_a_first_answer_tells_whether_an_emulator_is_hopeless(sigmas, hopeless):
+    near = emulated(sigmas)
+    answer = SimpleNamespace(problem=near.problem, modes=near.modes, calls=10)
+    found = previewed(EXACT.problem, answer, 1)
+    assert found.calls == 2 * CHUNK
+    assert (found.instead is not None) is hopeless
+    if found.instead is not None:
+        (mode,) = near.modes
+        white = np.linalg.solve(np.linalg.cholesky(mode.covariance), (found.instead.z - mode.z).T)
+        assert abs(np.mean(white**2) - 1) < 4 * np.sqrt(2 / white.size)
+        record = reweigh(EXACT.problem, found.instead, 1).correction
+        assert not record.certified
+        assert record.draws == CHUNK
+        assert record.khat > record.most_khat
+        assert record.emulated_log_evidence is None
+
+
+def test_likelihoods_that_are_not_finite_tell_nothing():
+    """There is nothing to compare, and the run itself says what is wrong."""
+    near = emulated(8.0)
+    arrays = EXACT.problem.arrays
+    nowhere = dataclasses.replace(EXACT.problem, arrays=arrays._replace(log_norms=arrays.log_norms - np.inf))
+    answer = SimpleNamespace(problem=near.problem, modes=near.modes, calls=10)
+    assert previewed(nowhere, answer, 1).instead is None
 
 
 def test_run_that_did_not_converge_is_not_certified():

@@ -12,10 +12,12 @@ from galfit_sr.emulation.emulator import Emulator, Estimate, Inputs
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.errors import InputError
 from galfit_sr.inference.checkpoint import Checkpoints
+from galfit_sr.inference.correction import in_words
 from galfit_sr.inference.diagnosis import uncertified
 from galfit_sr.inference.fit import fit
 from galfit_sr.inference.nested import Nested
 from galfit_sr.inference.nuts import Nuts
+from galfit_sr.inference.problem import CHUNK
 from galfit_sr.inference.results import Posterior
 from galfit_sr.maps import Maps
 from galfit_sr.model.galaxy import GalaxyModel
@@ -132,12 +134,33 @@ def test_resumed_correction_is_the_same(case):
 
 
 @pytest.mark.slow
+def test_with_a_hopeless_emulator_nothing_is_sampled(full, tmp_path):
+    """Its first answer says so; the exact likelihood is sampled from there on."""
+    how = {"emulator": emulator(1.3), "model": MODEL, "exact": True, "out": tmp_path}
+    exact = fitted(**how)
+    record = exact.correction
+    assert record["method"] == "replaced"
+    assert record["certified"]
+    assert record["khat"] > record["most_khat"]
+    assert record["emulated_log_evidence"] is None
+    parts = ["first answer", "exact likelihoods", "exact first answer", "exact bending", "exact nested sampling"]
+    assert list(exact.timings) == parts
+    # The full resolution was looked at before: that counts, but not as a part of what followed.
+    assert exact.n_likelihood_calls == record["emulated_calls"] + CHUNK + record["exact_calls"]
+    assert "nothing was sampled with the emulator" in in_words(record)
+    assert abs(exact.log_evidence - full.log_evidence) < 3 * np.hypot(full.log_evidence_error, exact.log_evidence_error)
+    assert_same_means(exact, full)
+    again = fitted(**how, resume=True)
+    np.testing.assert_allclose(again.samples, exact.samples)
+
+
+@pytest.mark.slow
 def test_markov_chains_are_made_exact_too(full):
     chains = Nuts(warmup=200, effective_samples=300)
     exact = fit(
         OBSERVATION, sampler=chains, parameters=PARAMETERS, emulator=emulator(1.3), model=MODEL, exact=True, seed=1
     )
-    assert exact.correction["method"] == "re-partitioned"
+    assert exact.correction["method"] == "replaced"
     assert exact.correction["certified"]
     assert exact.log_evidence is None
     assert_same_means(exact, full)

@@ -156,6 +156,10 @@ def test_an_exact_fit_tells_of_its_correction(posterior, observation):
     assert told["k-hat, the tail index of the weights"].startswith("infinite")
     assert told["of which following the bends of the posterior, at full resolution"] == "4.0 s"
     assert "the emulator's error added to that of the data" not in told
+    unsampled = dataclasses.replace(again, method="replaced", emulated_log_evidence=None)
+    told = facts(posterior, observation, correction=dataclasses.asdict(unsampled), **exact)
+    assert told["how"] == "sampled at full resolution, from the emulator's first answer on"
+    assert "log evidence with the emulator" not in told
 
 
 def test_a_narrow_page_stacks_the_tables_of_numbers(text, posterior):
