@@ -28,13 +28,15 @@ def pareto_smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
 
     Vehtari et al. 2024, JMLR 25, 72.
     """
-    if is_first_arviz():
-        log_weights, khat = arviz().psislw(np.array(log_ratios))
-    else:
-        from arviz_stats.base import array_stats
+    # Quantiles of a tail whose shape is beyond a hundred overflow; that such weights are hopeless is told by the shape.
+    with np.errstate(over="ignore"):
+        if is_first_arviz():
+            log_weights, khat = arviz().psislw(np.array(log_ratios))
+        else:
+            from arviz_stats.base import array_stats
 
-        # It takes the log-likelihoods that leave-one-out ratios are the inverse of.
-        log_weights, khat = array_stats.psislw(-np.asarray(log_ratios))
+            # It takes the log-likelihoods that leave-one-out ratios are the inverse of.
+            log_weights, khat = array_stats.psislw(-np.asarray(log_ratios))
     return np.asarray(log_weights, dtype=np.float64), float(khat)
 
 

@@ -83,6 +83,16 @@ def test_impossible_draws_do_not_count():
     assert weighed.effective == pytest.approx(500, rel=1e-3)
 
 
+@pytest.mark.parametrize("spread", [120.0, 140.0, 300.0, 1e4])
+def test_hopeless_weights_are_told_without_a_warning(spread):
+    """NumPy's, of quantiles of the tail that overflow."""
+    z = np.random.default_rng(9).standard_normal(1024)
+    weighed = weigh(spread * np.sign(z) * z**2)
+    assert not weighed.certified
+    assert weighed.effective < 5
+    assert np.exp(weighed.log_weights).sum() == pytest.approx(1)
+
+
 def test_good_emulator_is_corrected():
     runs = [run(0.5, seed, nlive=200) for seed in SEEDS]
     corrected = [reweigh(EXACT.problem, r, seed) for seed, r in enumerate(runs)]
