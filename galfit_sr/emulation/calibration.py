@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from ..maps import MAP_NAMES
 from ..progress import Progress
 from .error_learning import learn_error
 from .examples import Examples, drawn
-from .learning import batches
+from .learning import in_batches
 from .measures import CENTRE, distance_from_centre, residuals, rounded
 from .network import Network, Weights, estimate_error, unfounded
 from .recipe import Recipe
@@ -48,7 +48,7 @@ def calibrate(
     source = drawn(dataclasses.replace(recipe, draws="prior"), count, judged, True)
     some = source.examples(UNSEEN + np.arange(count), "galaxies to learn errors from", progress)
     residual = residuals(network, weights, some)
-    added = _in_batches(_unfounded, weights, some.low, some.high + residual)
+    added = in_batches(partial(_unfounded, weights), _BATCH, some.low, some.high + residual)
     error = learn_error(residual, added, some, seed, progress)
     del some, added
     others = source.examples(UNSEEN + count + np.arange(judged), "galaxies to judge errors by", progress)
@@ -59,14 +59,7 @@ def calibrate(
 
 def errors(weights: Weights, examples: Examples, maps: np.ndarray) -> np.ndarray:
     """(n, N, N, 4) scale-free sigmas of the maps (n, N, N, 4) that a network makes of some galaxies."""
-    return _in_batches(_estimate, weights, examples.low, examples.context, maps)
-
-
-def _in_batches(function: Callable[..., jax.Array], weights: Weights, *columns: np.ndarray) -> np.ndarray:
-    """(n, ...) what a function of weights makes of columns (n, ...)."""
-    count = len(columns[0])
-    parts = [np.asarray(function(weights, *(c[rows] for c in columns))) for rows in batches(count, _BATCH)]
-    return np.concatenate(parts)[:count]
+    return in_batches(partial(_estimate, weights), _BATCH, examples.low, examples.context, maps)
 
 
 _estimate = jax.jit(estimate_error)

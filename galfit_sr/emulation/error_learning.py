@@ -14,7 +14,7 @@ from flax import nnx
 from ..progress import Progress
 from .error import ErrorNetwork, local_features
 from .examples import Examples
-from .learning import batches
+from .learning import in_batches
 from .network import structure
 
 _PIXELS = 4096
@@ -65,8 +65,7 @@ def learn_error(
     count, size = examples.low.shape[:2]
     steps = _STEPS * count
     network = ErrorNetwork(residual.shape[1] // size, facts=examples.context.shape[1])
-    parts = [_local(examples.low[rows], examples.context[rows]) for rows in batches(count, _BATCH)]
-    local, local_scaling = _scaled(np.concatenate([np.asarray(part) for part in parts])[:count])
+    local, local_scaling = _scaled(in_batches(_local, _BATCH, examples.low, examples.context))
     context, context_scaling = _scaled(examples.context)
     blocks = [a.reshape(count, size, network.scale, size, network.scale, -1) for a in (added, residual)]
     state = _begin(network, residual, steps, seed)

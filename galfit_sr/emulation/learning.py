@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
@@ -123,6 +124,13 @@ def _adam(descent: Descent) -> optax.GradientTransformation:
 def batches(count: int, size: int) -> list[np.ndarray]:
     """Indices 0 to count - 1 in batches of one size; the last is filled up with the last index."""
     return [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
+
+
+def in_batches(function: Callable[..., jax.Array], size: int, *columns: np.ndarray) -> np.ndarray:
+    """(n, ...) what a function makes of columns (n, ...), `size` rows of them at a time."""
+    count = len(columns[0])
+    parts = [np.asarray(function(*(column[rows] for column in columns))) for rows in batches(count, size)]
+    return np.concatenate(parts)[:count]
 
 
 def mean_loss(descent: Descent, weights: Any, ranges: jax.Array, examples: Examples, batch: int) -> float:

@@ -138,20 +138,24 @@ def unfounded(low: jax.Array, maps: jax.Array, ranges: jax.Array) -> jax.Array:
         (b, N, N, 4).
     """
     n, scale = low.shape[1], maps.shape[1] // low.shape[1]
+
+    def in_sub_pixels(values: jax.Array) -> jax.Array:
+        return jnp.repeat(jnp.repeat(values, scale, axis=1), scale, axis=2)
+
+    unseen = _beyond(low, *_for_each_map(ranges, low.ndim))
     padded = jnp.pad(low[..., _ML], ((0, 0), (1, 1), (1, 1)), mode="edge")
     around = jnp.stack([padded[:, i : i + n, j : j + n] for i in range(3) for j in range(3)])
-    least, most = (jnp.repeat(jnp.repeat(f(around, axis=0), scale, 1), scale, 2) for f in (jnp.min, jnp.max))
-    beyond = jnp.abs(maps[..., _ML] - jnp.clip(maps[..., _ML], least, most))
-    unseen = depth_to_space(jnp.tile(clipped_off(low, ranges), scale**2), scale)
-    return unseen + jnp.pad(beyond[..., None], ((0, 0), (0, 0), (0, 0), (_ML, len(MAP_NAMES) - 1 - _ML)))
+    drawn = _beyond(maps[..., _ML], *(in_sub_pixels(f(around, axis=0)) for f in (jnp.min, jnp.max)))
+    only_ml = ((0, 0), (0, 0), (0, 0), (_ML, len(MAP_NAMES) - 1 - _ML))
+    return in_sub_pixels(unseen) + jnp.pad(drawn[..., None], only_ml)
 
 
 _ML = MAP_NAMES.index("ml")
 
 
-def clipped_off(scale_free: jax.Array, ranges: jax.Array) -> jax.Array:
-    """(..., 4) how far scale-free maps reach beyond `ranges`, which a network does not see (see `normalised`)."""
-    return jnp.abs(scale_free - jnp.clip(scale_free, *_for_each_map(ranges, scale_free.ndim)))
+def _beyond(values: jax.Array, least: jax.Array, most: jax.Array) -> jax.Array:
+    """How far values lie below the least or above the most that they may be."""
+    return jnp.abs(values - jnp.clip(values, least, most))
 
 
 @lru_cache

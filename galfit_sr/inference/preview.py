@@ -8,7 +8,7 @@ import numpy as np
 
 from ..seeds import part_seed
 from .answer import FirstAnswer
-from .mixture import mode_weights
+from .mixture import laplace_mixture
 from .problem import CHUNK, Problem, log_likelihoods
 from .sampled import Sampled
 from .stage import Preview
@@ -23,7 +23,8 @@ def previewed(problem: Problem, answer: FirstAnswer, seed: int) -> Preview:
     """Whether what an emulator samples may be of use.
 
     Draws from Laplace's approximation to the first answer get the ratio of the likelihoods. Where its logarithm
-    scatters by more than 5, over the middle 68 % of them, they are all that is needed to begin with the exact one.
+    scatters by more than 5, half of what the middle 68 % of them span, they are all that is needed to begin with the
+    exact one.
 
     Args:
         problem: with the exact likelihood, and the latent coordinates of the answer.
@@ -31,15 +32,9 @@ def previewed(problem: Problem, answer: FirstAnswer, seed: int) -> Preview:
         seed: of the run; the draws have one of their own.
     """
     rng = np.random.default_rng(part_seed(seed, 5))
-    modes = answer.modes
-    shares = mode_weights(np.array([mode.log_evidence for mode in modes]))
-    counts = rng.multinomial(CHUNK, shares)
-    z = np.concatenate(
-        [
-            rng.multivariate_normal(mode.z, mode.covariance, count, check_valid="ignore", method="eigh")
-            for mode, count in zip(modes, counts, strict=True)
-        ]
-    )
+    around = laplace_mixture(answer.modes)
+    parts = zip(around.means, around.covariances, rng.multinomial(CHUNK, around.weights), strict=True)
+    z = np.concatenate([rng.multivariate_normal(*part, check_valid="ignore", method="eigh") for part in parts])
     emulated = log_likelihoods(answer.problem, z) + answer.problem.offset
     ratios = log_likelihoods(problem, z) + problem.offset - emulated
     usable = np.isfinite(ratios)
