@@ -24,7 +24,7 @@ from .variational import HOPELESS, bend
 
 _DRAWS = 64
 _SPARSE = 6.0
-"""Nats above the lower quartile at which a draw is not covered: the widest Gaussians of a proposal end there."""
+"""Nats above the lower quartile at which a draw is not covered: the widest parts of a proposal end there."""
 _FEW = 2
 """Draws in such places that need another stratum."""
 _TRIES = 2 * MOST_COMPONENTS

@@ -2,8 +2,9 @@
 
 Sampling from a density q with the likelihood L pi/q leaves posterior and evidence as they are (prior re-partitioning,
 Chen, Feroz & Hobson 2019, arXiv:1908.04655; Petrosyan & Handley 2022, arXiv:2212.01760) and needs far fewer steps when
-q resembles the posterior. Ours is defensive: a mixture of bent Gaussians that describe the posterior, each in several
-widths, and a share of the prior itself, in which whatever they miss can still be found.
+q resembles the posterior. Ours is defensive: a mixture of bent densities that describe the posterior, each in several
+widths, and a share of the prior itself, in which whatever they miss can still be found. Before it is bent, a density is
+a product of Student's t: where a flow misses the tail of one coordinate, it still knows those of the others.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtri
+from jax.scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from .flow import Flow, make_flow, straight_couplings, to_latent, to_straight
 from .mixture import MOST_COMPONENTS, Mixture
 from .problem import in_chunks, log_standard_normal
 from .ridge import Ridge, across
 
-WIDENINGS = ((1.2, 0.4), (2.0, 0.3), (4.0, 0.3))
-"""Factor on the standard deviations of a component, and its share of the component's weight."""
+WIDENINGS = ((1.1, 0.6), (2.0, 0.2), (4.0, 0.2))
+"""Factor on the scale of a component, and its share of the component's weight."""
+TAILS = 4.0
+"""Degrees of freedom of Student's t in each straight coordinate."""
 PRIOR_SHARE = 0.05
 
 
@@ -42,13 +46,13 @@ class Rivals(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Mixture of bent Gaussians and the prior in latent coordinates, of the same shapes for every galaxy.
+    """Mixture of bent products of Student's t and the prior in latent coordinates, of the same shapes for every galaxy.
 
     Attributes:
         log_prior_share: scalar.
         components: scalar, how many of the k are used.
         log_weights: (k, w) of each component in each width; with the share of the prior they sum to one.
-        widths: (k, w, ndim) standard deviations in straight coordinates.
+        widths: (k, w, ndim) scales in straight coordinates.
         flows: (k, ...) from straight to latent coordinates.
         rivals: of a run that is one of several.
     """
@@ -89,7 +93,7 @@ def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
             lambda a: a[number], (proposal.log_weights, proposal.widths, proposal.flows)
         )
         x, log_jacobian = to_straight(flow, z)
-        terms = log_weights - jnp.sum(jnp.log(widths), axis=1) + log_standard_normal(x[None, :] / widths) - log_jacobian
+        terms = log_weights + jnp.sum(student.logpdf(x[None, :], TAILS, scale=widths), axis=1) - log_jacobian
         return jnp.logaddexp(total, jax.nn.logsumexp(terms))
 
     return jax.lax.fori_loop(0, proposal.components, added, proposal.log_prior_share + log_standard_normal(z))
@@ -136,12 +140,13 @@ def from_cube(proposal: Proposal, u: np.ndarray) -> np.ndarray:
     shares = np.exp(np.append(np.asarray(proposal.log_weights, np.float64), np.float64(proposal.log_prior_share)))
     edges = np.cumsum(shares)
     chosen = np.minimum(np.searchsorted(edges, u[..., 0] * edges[-1], side="right"), edges.size - 1)
-    z = ndtri(np.clip(u[..., 1:], 1e-15, 1 - 1e-15))
+    within = np.clip(u[..., 1:], 1e-15, 1 - 1e-15)
+    z = ndtri(within)
     widths = np.asarray(proposal.widths, np.float64)
     component, width = np.divmod(chosen, widths.shape[1])
     for number in range(int(proposal.components)):
         mine = component == number
         if np.any(mine):
-            x = z[mine] * widths[number, width[mine]]
+            x = stdtrit(TAILS, within[mine]) * widths[number, width[mine]]
             z[mine] = in_chunks(partial(_bent, proposal.flows, jnp.asarray(number)), x, proposal.widths.dtype)
     return z

@@ -49,8 +49,8 @@ def test_a_limit_ends_it_and_it_goes_on(whole, tmp_path):
     limit = whole.calls - whole.sampled.calls // 2
     part = sampled(dataclasses.replace(SETTINGS, max_calls=limit), files=Checkpoints(tmp_path))
     assert not part.sampled.converged
-    # Draws or walks of one more call than allowed.
-    assert limit < part.calls <= limit + max(SETTINGS.walkers * (SETTINGS.walks + 1), CHUNK)
+    # Draws of one more call than allowed, and walks where those have become too few.
+    assert limit < part.calls <= limit + CHUNK + SETTINGS.walkers * (SETTINGS.walks + 1)
     assert np.sum(np.exp(part.sampled.log_weights)) == pytest.approx(1)
 
     announced: list[object] = []
