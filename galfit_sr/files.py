@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Paths, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ import uuid
 from pathlib import Path
 
 from .errors import InputError
+
+
+def path_of(name: str, value: str | os.PathLike[str]) -> Path:
+    """`value` as a path.
+
+    Raises:
+        InputError: `value`, called `name`, is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{name} is {value!r}; the path of a file or folder is needed")
+    return Path(value)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

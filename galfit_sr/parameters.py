@@ -452,3 +452,6 @@ JITTER = Parameter(
     "log10_brightness_jitter", "dex", r"$\log_{10} s_B$", "extra error of the brightness [dex]", _uniform(-4, -0.5)
 )
 """Optional nuisance parameter: an error added in quadrature to that of the log10 brightness. Absent by default."""
+
+KNOWN = tuple(p.name for p in (*_DEFAULTS, JITTER))
+"""Names of the parameters of all models and likelihoods here."""

@@ -137,6 +137,23 @@ def test_everything_is_looked_at():
     assert len(names) > 80
 
 
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: gs.Posterior.load(3), "path"),
+        (lambda: gs.fit(None, out=3), "out"),
+        (lambda: gs.survey([], 3), "out"),
+        (lambda: gs.survey(["a.fits"], "survey", config=3), "config"),
+        (lambda: gs.calibrate(32, out=3), "out"),
+        (lambda: gs.load_bundle(3, None), "folder"),
+        (lambda: gs.train("srcnn", None, None, 3), "folder"),
+    ],
+)
+def test_what_is_no_path_is_refused(call, name):
+    with pytest.raises(gs.InputError, match=f"^{name} is 3; the path of a file or folder is needed$"):
+        call()
+
+
 class TestTheCheckItself:
     """It must not be satisfied by just any text."""
 

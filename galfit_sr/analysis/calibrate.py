@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..files import write_bytes, write_text
+from ..files import path_of, write_bytes, write_text
 from ..inference.calibration import LEVELS, Judgement, judge
 from ..inference.nested import Nested
 from ..inference.ranks import rank_error
@@ -145,7 +145,7 @@ def calibrate(
             else or a calibration with other settings, or a process that was killed.
     """
     mocks, workers = whole("mocks", mocks, FEWEST), whole("workers", workers, 1)
-    out = None if out is None else Path(out)
+    out = None if out is None else path_of("out", out)
     setup = Setup(parameters or default_parameters(), sampler or Nested(), emulator, canvas, fidelity, control, seed)
     done = {} if out is None else _kept(out, setup, mocks)
     report = progress or (lambda phrase, share, words: None)

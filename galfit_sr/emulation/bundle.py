@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..errors import InputError
-from ..files import write_bytes, write_text
+from ..files import path_of, write_bytes, write_text
 from .card import Card, read_card
 from .emulator import Emulator
 from .error import ErrorNetwork
@@ -53,7 +53,7 @@ def load_bundle(folder: str | Path, network: Network, more_facts: int = 0) -> Em
     Raises:
         InputError: a file is missing or damaged, the hash differs, or the weights are not those of the network.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     card = load_card(folder)
     try:
         content = (folder / WEIGHTS).read_bytes()

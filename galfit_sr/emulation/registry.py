@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -26,7 +27,7 @@ def installed() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
 
 
-def find_emulator(emulator: str | Emulator) -> Emulator:
+def find_emulator(emulator: str | os.PathLike[str] | Emulator) -> Emulator:
     """The emulator of a name, or of a folder that `galfit-sr train` wrote; an `Emulator` is given back as it is.
 
     Args:
@@ -37,6 +38,8 @@ def find_emulator(emulator: str | Emulator) -> Emulator:
     """
     if isinstance(emulator, Emulator):
         return emulator
+    if isinstance(emulator, os.PathLike):
+        emulator = os.fspath(emulator)
     if not isinstance(emulator, str):
         raise InputError(f"the emulator is {emulator!r}; a name or an Emulator is needed")
     known = installed()

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..files import path_of
 from ..progress import Progress
 from ..toml import to_table
 from .bundle import save_bundle
@@ -61,7 +62,7 @@ def train(
         InputError: settings, data or folder cannot be used, or the loss is not finite.
     """
     began = time.monotonic()
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     progress = progress or (lambda phrase, share, words: None)
     kind = (training.galaxies, training.validation, training.fresh)
     source = drawn(training.recipe, *kind) if data is None else stored(Path(data), *kind)

@@ -18,6 +18,7 @@ from ..emulation.card import Card
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
 from ..errors import InputError
+from ..files import path_of
 from ..maps import Observation
 from ..model.galaxy import GalaxyModel
 from ..model.grid import Canvas
@@ -66,7 +67,7 @@ def pose(
     *,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
-    emulator: str | Emulator | None = None,
+    emulator: str | Path | Emulator | None = None,
     likelihood: LikelihoodSettings | None = None,
 ) -> Problem:
     """The problem of fitting an observation; arguments as for `fit`, checked here.
@@ -106,7 +107,7 @@ def first_answer(
     *,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
-    emulator: str | Emulator | None = None,
+    emulator: str | Path | Emulator | None = None,
     likelihood: LikelihoodSettings | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -118,7 +119,7 @@ def first_answer(
         return find_answer(problem, seed, progress)
 
 
-def check_exact(exact: bool, emulator: str | Emulator | None) -> None:
+def check_exact(exact: bool, emulator: object) -> None:
     """Raises InputError where there is no emulator whose posterior could be made exact."""
     if exact and emulator is None:
         raise InputError("an exact fit corrects one with an emulator; name the emulator, or leave out `exact`")
@@ -130,7 +131,7 @@ def fit(
     sampler: Sampler | None = None,
     parameters: Parameters | None = None,
     model: GalaxyModel | None = None,
-    emulator: str | Emulator | None = None,
+    emulator: str | Path | Emulator | None = None,
     exact: bool = False,
     likelihood: LikelihoodSettings | None = None,
     seed: int = 0,
@@ -167,6 +168,7 @@ def fit(
     sampler = sampler or Nested()
     check_sampler(sampler)
     seed = checked_seed(seed)
+    out = None if out is None else path_of("out", out)
     check_exact(exact, emulator)
     posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)
     problem = posed(model=None if exact else model, emulator=emulator)
@@ -177,7 +179,7 @@ def fit(
             problem,
             remaining(sampler, time.monotonic() - began),
             seed,
-            files=None if out is None else Checkpoints(Path(out), name),
+            files=None if out is None else Checkpoints(out, name),
             resume=resume,
             progress=progress,
             **more,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..files import write_bytes
+from ..files import path_of, write_bytes
 from ..maps import Maps, Observation
 from ..parameters import Parameters
 from ..shown import Shown
@@ -207,7 +207,7 @@ class Posterior(Shown):
         Raises:
             InputError: the file cannot be written, or a prior cannot be stored.
         """
-        write_bytes(Path(path), arviz_io.to_bytes(self._fields(), self._draws()))
+        write_bytes(path_of("path", path), arviz_io.to_bytes(self._fields(), self._draws()))
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
@@ -219,7 +219,7 @@ class Posterior(Shown):
         Raises:
             InputError: no such file, or not one that `save` wrote.
         """
-        return cls(**arviz_io.read(Path(path)))
+        return cls(**arviz_io.read(path_of("path", path)))
 
 
 def complete(parameters: Parameters, samples: np.ndarray) -> dict[str, np.ndarray]:

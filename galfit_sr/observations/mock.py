@@ -14,13 +14,13 @@ import jax
 import numpy as np
 
 from ..correlation import check_correlation, deviates, shared
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..maps import Maps, Observation
 from ..model.component import Values
 from ..model.galaxy import GalaxyModel
 from ..model.scene import Scene, make_scene
 from ..numeric import number
-from ..parameters import check_values, default_parameters, farthest_from_default
+from ..parameters import KNOWN, check_values, default_parameters, farthest_from_default
 from ..psf import IMAGING, PSF, SPECTROSCOPY
 from ..seeds import checked_seed
 from .binning import average_in_bins, voronoi_bins
@@ -98,7 +98,7 @@ def make_mock(
     have the precision JAX computes in: enable x64 for double precision.
 
     Args:
-        values: name -> value of all parameters of the model, in its units.
+        values: name -> value of all parameters of the model, in its units; those of other components are not used.
         model: what makes the maps; also gives the canvas.
         redshift: of the galaxy.
         noise: factor on all errors.
@@ -113,7 +113,8 @@ def make_mock(
 
     Raises:
         InputError: another number of fibres, a noise or correlation that is negative or no number, a seed that is
-            negative, errors of other than four maps, or parameters that the model lacks or with which it is not finite.
+            negative, errors of other than four maps, or parameters that are missing, that no model has, or with which
+            the model is not finite.
     """
     if not 0 <= number(noise) < math.inf:
         raise InputError(f"noise is {noise!r}; a factor of 0 or more is needed")
@@ -176,6 +177,9 @@ def _check_given(values: Any, model: Any) -> None:
         if math.isnan(number(value)):
             raise InputError(f"{name} = {value!r}; a number is needed")
     if isinstance(model, GalaxyModel):
+        for name in values:
+            if name not in KNOWN:
+                raise InputError(unknown_name(name, list(KNOWN), "parameter"))
         missing = [name for name in default_parameters(model.components).names if name not in values]
         if missing:
             raise InputError(f"a model of {', '.join(model.components)} needs {', '.join(missing)} as well")

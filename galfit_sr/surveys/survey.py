@@ -14,6 +14,7 @@ from astropy.table import Table
 
 from ..config import FitConfig, load_config
 from ..errors import InputError
+from ..files import path_of
 from ..inference.samplers import Sampler
 from ..numeric import number
 from ..progress import Progress
@@ -114,8 +115,9 @@ def survey(
         InputError: a value that is not allowed, or a folder that holds something else.
     """
     engine = engine_of(workers=workers, scheduler=scheduler, slurm=slurm, pbs=pbs)
-    plan = make_plan(files, Path(out), config, variants, resume, emulator=emulator, sampler=sampler)
-    return run_survey(plan, Path(out), engine, time_limit=time_limit, resume=resume, progress=progress)
+    out = path_of("out", out)
+    plan = make_plan(files, out, config, variants, resume, emulator=emulator, sampler=sampler)
+    return run_survey(plan, out, engine, time_limit=time_limit, resume=resume, progress=progress)
 
 
 def make_plan(
@@ -145,7 +147,7 @@ def make_plan(
     if config is None:
         config = held.config if resume else FitConfig()
     elif not isinstance(config, FitConfig):
-        config = load_config(Path(config))
+        config = load_config(path_of("config", config))
     if isinstance(variants, str):
         raise InputError(f"variants is {variants!r}; a list of names is needed, as [{variants!r}]")
     names = tuple(variants) or (held.variants if resume else ())
@@ -228,7 +230,7 @@ def collate(folder: str | Path) -> Survey:
     Raises:
         InputError: it holds no survey, or something in it cannot be read.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     plan = read_plan(folder)
     outcomes = _kept(folder, plan)
     _write(folder, plan, outcomes)

@@ -215,6 +215,10 @@ def test_a_bins_dispersion_includes_the_spread_of_its_velocities():
         ({"values": {"light": "bright"}}, "light = 'bright'; a number is needed"),
         ({"values": 3}, "the parameters are 3; name -> value"),
         ({"values": {"x0": 0}, "model": GalaxyModel(("disc1", "halo"))}, "a model of disc1, halo needs y0, "),
+        (
+            {"values": {**MOCK_TRUTH, "bulge_slop": 1.2}, "model": GalaxyModel()},
+            "unknown parameter 'bulge_slop'; did you mean 'bulge_slope'",
+        ),
     ],
 )
 def test_what_cannot_be_observed(options, sentence):
