@@ -26,6 +26,8 @@ from .series import THICK_HALF_WIDTH, THICKNESS_RANGE, centred, load, series, st
 _VELOCITY = tuple(map(tuple, load("thick_velocity").tolist()))
 _LOG_THICKNESS = (math.log(THICKNESS_RANGE[0]), math.log(THICKNESS_RANGE[1]))
 RADII, ANGLES = 20, 20
+_BLOCK = 5
+"""Polynomials that are evaluated at once, a divisor of both."""
 _INNERMOST, _OUTERMOST = 3e-3, 20.0
 _SMALLEST, _SMALLEST_ANGLE = 1e-10, 1e-6
 _MIDDLE, _HALF = math.log(_INNERMOST * _OUTERMOST) / 2, math.log(_OUTERMOST / _INNERMOST) / 2
@@ -162,10 +164,16 @@ def _summed(coefficients: jax.Array, along: jax.Array, across: jax.Array) -> jax
 
 
 def _polynomials(t: jax.Array, count: int) -> jax.Array:
-    """Chebyshev polynomials T_0 ... T_(count-1) of t (m,): (count, m)."""
+    """Chebyshev polynomials T_0 ... T_(count-1) of t (m,): (count, m), a block after the other.
 
-    def step(pair: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        last, now = pair
-        return (now, 2 * t * now - last), last
-
-    return jax.lax.scan(step, (jnp.ones_like(t), t), None, length=count)[1]
+    T_(k+b) = 2 T_b T_k - T_|k-b|. One after the other takes three times as long.
+    """
+    first = [jnp.ones_like(t), t]
+    while len(first) <= _BLOCK:
+        first.append(2 * t * first[-1] - first[-2])
+    twice, before, now = 2 * first[-1][None, :], jnp.stack(first[:0:-1]), jnp.stack(first[:-1])
+    blocks = [now]
+    for _ in range(count // _BLOCK - 1):
+        before, now = now, twice * now - before
+        blocks.append(now)
+    return jnp.concatenate(blocks)
