@@ -147,6 +147,7 @@ def test_everything_is_looked_at():
         (lambda: gs.calibrate(32, out=3), "out"),
         (lambda: gs.load_bundle(3, None), "folder"),
         (lambda: gs.train("srcnn", None, None, 3), "folder"),
+        (lambda: gs.train("srcnn", None, gs.Training(), "trained", data=3), "data"),
     ],
 )
 def test_what_is_no_path_is_refused(call, name):

@@ -65,7 +65,7 @@ def train(
     folder = path_of("folder", folder)
     progress = progress or (lambda phrase, share, words: None)
     kind = (training.galaxies, training.validation, training.fresh)
-    source = drawn(training.recipe, *kind) if data is None else stored(Path(data), *kind)
+    source = drawn(training.recipe, *kind) if data is None else stored(path_of("data", data), *kind)
     training = dataclasses.replace(training, recipe=source.recipe)
     check_scale(network, source.recipe)
     table = {"network": {"name": name, **to_table(network)}, **training.table()}
