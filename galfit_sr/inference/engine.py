@@ -72,6 +72,8 @@ class Engine:
 
 
 _LEAST_SHARE = 0.25
+_INSIDE = np.finfo(float).tiny, 1 - np.finfo(float).epsneg
+"""Of the unit cube: dynesty ends a run that holds a point on its surface, where the prior rounds to at 8.3 sigma."""
 
 
 class Walks(InternalSampler):
@@ -179,7 +181,7 @@ class Walks(InternalSampler):
 def _returned(v: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
     """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
     return SamplerReturn(
-        u=np.concatenate([[0.5], ndtr(v[:-2]), v[-1:]]),
+        u=np.concatenate([[0.5], np.clip(ndtr(v[:-2]), *_INSIDE), v[-1:]]),
         v=v,
         logl=value,
         ncalls=calls,

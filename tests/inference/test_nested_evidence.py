@@ -215,6 +215,17 @@ def test_dynamic_run_agrees_and_gives_more_effective_samples_per_call():
     assert np.mean([per_call(r) for r in runs]) > 1.3 * np.mean([per_call(r) for r in static])
 
 
+@pytest.mark.parametrize("away", [6.0, 20.0])
+def test_points_where_the_prior_rounds_to_one(away):
+    """Beyond 8.3 standard deviations, where the tails of a proposal may reach; here most of it lies there."""
+    truth = analytic.correlated_gaussian(4)
+    (mode,) = truth.modes
+    beyond = laplace_mixture((dataclasses.replace(mode, z=mode.z + away),))
+    found = run_nested(truth.problem, beyond, REPARTITIONED, seed=1)
+    assert found.converged
+    assert_agree(np.array([found.log_evidence - truth.log_evidence]), np.array([found.log_evidence_error]))
+
+
 @pytest.mark.xfail(strict=True, reason="a mode that the first answer did not find is left to the share of the prior")
 def test_mode_that_was_not_found_is_found_by_the_sampler():
     off, error = errors("two_modes", "first", REPARTITIONED)
