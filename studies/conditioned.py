@@ -1,6 +1,6 @@
-"""Learns the error of the `conditioned` emulator and measures how good both are; writes its bundle.
+"""Learns the error of `conditioned`, or of `conditioned-thick`, and measures how good both are; writes the bundle.
 
-    python studies/conditioned.py [TRAINING VALIDATION]
+    python studies/conditioned.py NAME [TRAINING VALIDATION]
 
 The galaxies are those that a training on so many is judged by (default: 2048 and 1024), to compare like with like. The
 card says what was found: errors on galaxies of the prior and outside of it, and for other point spread functions.
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,32 @@ from galfit_sr.emulation.measures import measures, outside_box
 from galfit_sr.emulation.network import Weights, blank
 from galfit_sr.emulation.pairs import Pairs, galaxies, make_pairs, split, training_prior
 from galfit_sr.emulation.recipe import Recipe
-from galfit_sr.emulation.scale_free import CONTEXT, Amplitudes, to_scale_free, without_zero
+from galfit_sr.emulation.scale_free import Amplitudes, context_names, to_scale_free, without_zero
 from galfit_sr.maps import Maps, Observation
 from galfit_sr.model.scene import Scene, make_scene
 from galfit_sr.parameters import COMPONENT_NAMES
 from galfit_sr.psf import GaussianPSF
-from galfit_sr_emulators.conditioned import FUNCTION, MORE_FACTS, SCALE, optics
-from galfit_sr_emulators.conditioned.function import Optics
+from galfit_sr_emulators.conditioned import MORE_FACTS, exact_centre, optics
+from galfit_sr_emulators.conditioned.function import ExactCentre, Optics
 
 Drawn = tuple[np.ndarray, np.ndarray]
 FWHM = {"photometry": (1.0, 3.0), "kinematics": (1.5, 3.0)}
 OTHER_PSFS = ((1.0, 1.5), (2.5, 2.5), (3.0, 3.0))
-FOLDER = Path(__file__).parents[1] / "emulators" / "conditioned"
+EMULATORS = Path(__file__).parents[1] / "emulators"
+MODELS = {
+    "conditioned": COMPONENT_NAMES,
+    "conditioned-thick": ("bulge", "thick_disc1", "thick_disc2", "halo"),
+}
+KNOWN_FAILURES = {
+    "conditioned": (
+        "Galaxies whose light falls by a factor of e within a fraction of a pixel everywhere: far from the centre their"
+        " maps, at brightnesses that no survey reaches, are wrong by more than the noise.",
+    ),
+    "conditioned-thick": (
+        "Discs seen edge-on and thinner than 2 arcsec: farther than 8 arcsec from the centre their ridge is wrong by up"
+        " to a few times the noise.",
+    ),
+}
 LEARNT = 2 * LEARNT_FROM
 CHUNK = 128
 """Galaxies with the same point spread functions; half of what is learnt from has the default ones."""
@@ -52,9 +67,10 @@ RANGES = np.array([[-np.inf] * 4, [np.inf] * 4], np.float32)
 
 def emulated(recipe: Recipe, pairs: Pairs, error: Any) -> tuple[Maps, Maps]:
     """Maps and errors (n, N, N) that the emulator gives for pairs; `error` has its error's weights."""
-    look = observation(recipe)
+    look, function = observation(recipe), exact_centre(recipe)
     galaxies = jnp.asarray(pairs.theta), Maps(*map(jnp.asarray, pairs.low))
-    maps, errors = estimates(optics(error, look), make_scene(recipe.low, look.redshift), galaxies)
+    scene = make_scene(recipe.low, look.redshift)
+    maps, errors = estimates(function, optics(function, error, look), scene, galaxies)
     return Maps(*map(np.asarray, maps)), Maps(*map(np.asarray, errors))
 
 
@@ -74,14 +90,14 @@ def observation(recipe: Recipe) -> Observation:
     )
 
 
-@jax.jit
-def estimates(weights: Optics, scene: Scene, galaxies: tuple[jax.Array, Maps]) -> Estimate:
+@partial(jax.jit, static_argnames="function")
+def estimates(function: ExactCentre, weights: Optics, scene: Scene, galaxies: tuple[jax.Array, Maps]) -> Estimate:
     """What the emulator gives for free parameters (n, ndim) and low-resolution maps (n, N, N)."""
-    parameters = training_prior(COMPONENT_NAMES).parameters
+    parameters = training_prior(function.centre.components).parameters
 
     def one(galaxy: tuple[jax.Array, Maps]) -> Estimate:
         theta, low = galaxy
-        return FUNCTION(weights, Inputs(low, parameters.complete(theta), scene))
+        return function(weights, Inputs(low, parameters.complete(theta), scene))
 
     return jax.lax.map(one, galaxies, batch_size=32)
 
@@ -98,7 +114,7 @@ def compared(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[np.ndarray, np.n
 
 def learnt(recipe: Recipe) -> Any:
     """The error's weights, from galaxies of the prior that nothing is judged by, half of them with any PSFs."""
-    network = ErrorNetwork(SCALE, facts=len(CONTEXT) + MORE_FACTS)
+    network = ErrorNetwork(recipe.scale, facts=len(context_names(recipe.components)) + MORE_FACTS)
     nothing = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), blank(network))
     chunks = LEARNT // CHUNK
     reach = np.log(list(FWHM.values())).T
@@ -107,7 +123,7 @@ def learnt(recipe: Recipe) -> Any:
     for k in range(chunks):
         seen = recipe if k % 2 else with_psfs(recipe, *drawn[k // 2])
         residual, _, examples = compared(seen, unseen(recipe, k * CHUNK, CHUNK), nothing)
-        growth = optics(nothing, observation(seen)).growth
+        growth = optics(exact_centre(seen), nothing, observation(seen)).growth
         told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, MORE_FACTS))], axis=1)
         parts.append((residual, examples._replace(context=told, high=residual[:, :0])))
     residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
@@ -133,11 +149,11 @@ def measured(recipe: Recipe, drawn: Drawn, error: Any) -> tuple[dict[str, Any], 
     return measures(residual, examples, recipe), calibration(residual, errors, examples, recipe)
 
 
-def main(training: int, validation: int) -> None:
+def main(name: str, training: int, validation: int) -> None:
     """Runs the study."""
     jax.config.update("jax_enable_x64", False)
     began = time.monotonic()
-    recipe, total = Recipe(), training + validation
+    recipe, total = Recipe(components=MODELS[name]), training + validation
     error = learnt(recipe)
     print("learnt", round(time.monotonic() - began), "s", flush=True)
     drawn = galaxies(recipe, split(recipe, total, validation).validation, total)
@@ -147,25 +163,22 @@ def main(training: int, validation: int) -> None:
     held_out["calibration"] = measured(recipe, unseen(recipe, LEARNT, validation), error)[1]
     for photometry, kinematics in OTHER_PSFS:
         other = with_psfs(recipe, photometry, kinematics)
-        name = f"fwhm {photometry} and {kinematics} arcsec"
+        psfs = f"fwhm {photometry} and {kinematics} arcsec"
         some = (drawn[0][: validation // 2], drawn[1][: validation // 2])
-        held_out[name], held_out[f"calibration, {name}"] = measured(other, some, error)
-    for name, found in held_out.items():
-        print(name, json.dumps(found), flush=True)
+        held_out[psfs], held_out[f"calibration, {psfs}"] = measured(other, some, error)
+    for what, found in held_out.items():
+        print(what, json.dumps(found), flush=True)
     card = Card(
-        "conditioned",
+        name,
         "The model itself within 8 arcsec of the centre, an expansion in the PSF outside; only the error is learnt.",
         recipe,
         fwhm=FWHM,
         held_out=held_out,
         training={"ended": "nothing to learn", "validation": validation, "seconds": round(time.monotonic() - began)},
-        known_failures=(
-            "Galaxies whose light falls by a factor of e within a fraction of a pixel everywhere: far from the centre"
-            " their maps, at brightnesses that no survey reaches, are wrong by more than the noise.",
-        ),
+        known_failures=KNOWN_FAILURES[name],
     )
-    save_bundle(FOLDER, card, Weights({}, RANGES, error))
+    save_bundle(EMULATORS / name.replace("-", "_"), card, Weights({}, RANGES, error))
 
 
 if __name__ == "__main__":
-    main(*(map(int, sys.argv[1:]) if len(sys.argv) == 3 else (2048, 1024)))
+    main(sys.argv[1], *(map(int, sys.argv[2:]) if len(sys.argv) == 4 else (2048, 1024)))

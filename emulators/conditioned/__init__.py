@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from importlib.resources import as_file, files
 from typing import Any
 
 import jax.numpy as jnp
 
-from galfit_sr.emulation.bundle import load_packaged
+from galfit_sr.emulation.bundle import load_bundle, load_card
 from galfit_sr.emulation.emulator import Emulator
+from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.maps import Observation
 from galfit_sr.model.galaxy import GalaxyModel
-from galfit_sr.model.grid import FULL_RESOLUTION, LOW_RESOLUTION, Canvas
+from galfit_sr.model.grid import Canvas
 from galfit_sr.model.kernel import gaussians
 from galfit_sr.model.scene import make_scene
 from galfit_sr.psf import IMAGING, PSF, SPECTROSCOPY, GaussianPSF
@@ -21,27 +23,38 @@ from .function import ExactCentre, Optics
 
 WINDOW = 32
 """Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre."""
-SCALE = FULL_RESOLUTION.size // LOW_RESOLUTION.size
 MORE_FACTS = 2
 """What its error is told beside the galaxy: `Optics.growth`."""
-FUNCTION = ExactCentre(GalaxyModel(canvas=Canvas(WINDOW, FULL_RESOLUTION.pixel_scale)), SCALE)
 
 
 def load() -> Emulator:
-    """The emulator."""
-    bundle = load_packaged(__name__, FUNCTION, more_facts=MORE_FACTS)
-    return dataclasses.replace(bundle, function=FUNCTION, weights=partial(optics, bundle.weights.error))
+    """The emulator for razor-thin discs."""
+    return packaged(__name__)
 
 
-def optics(error: Any, observation: Observation) -> Optics:
-    """What the function needs to know of an observation's Gaussian point spread functions.
+def packaged(package: str) -> Emulator:
+    """The emulator for the galaxies of the card that lies beside the modules of a package, by the package's name."""
+    with as_file(files(package)) as folder:
+        function = exact_centre(load_card(folder).recipe)
+        bundle = load_bundle(folder, function, MORE_FACTS)
+    return dataclasses.replace(bundle, function=function, weights=partial(optics, function, bundle.weights.error))
+
+
+def exact_centre(recipe: Recipe) -> ExactCentre:
+    """The function for a recipe's galaxies."""
+    return ExactCentre(GalaxyModel(recipe.components, Canvas(WINDOW, recipe.high.pixel_scale)), recipe.scale)
+
+
+def optics(function: ExactCentre, error: Any, observation: Observation) -> Optics:
+    """What a function needs to know of an observation's Gaussian point spread functions.
 
     Args:
+        function: of the emulator.
         error: `Weights.error` of the bundle.
         observation: whose point spread functions they are.
     """
-    canvas, psfs = FUNCTION.centre.canvas, (observation.psf_photometry, observation.psf_kinematics)
-    near = make_scene(canvas, observation.redshift, *psfs, fidelity=FUNCTION.centre.fidelity)
+    canvas, psfs = function.centre.canvas, (observation.psf_photometry, observation.psf_kinematics)
+    near = make_scene(canvas, observation.redshift, *psfs, fidelity=function.centre.fidelity)
     assert near.photometry is not None, "asked for"
     assert near.kinematics is not None, "asked for"
     variances, default = (
@@ -51,7 +64,7 @@ def optics(error: Any, observation: Observation) -> Optics:
     return Optics(
         near.photometry,
         near.kinematics,
-        variances / (SCALE * canvas.pixel_scale) ** 2,
+        variances / (function.scale * canvas.pixel_scale) ** 2,
         jnp.log(variances / default),
         error,
     )

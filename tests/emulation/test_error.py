@@ -1,5 +1,6 @@
 """The error of networks: what is learnt from residuals that are known, and what the shipped bundles say of theirs."""
 
+import dataclasses
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
@@ -161,13 +162,21 @@ def test_the_errors_of_shipped_networks_are_calibrated(unseen, name):
     assert np.all(off < 0.2)
 
 
-@pytest.mark.parametrize("psfs", [(IMAGING, SPECTROSCOPY), (GaussianPSF(2.5), GaussianPSF(2.5))])
-def test_the_error_of_conditioned_is_calibrated_for_several_psfs(psfs):
+@pytest.mark.parametrize(
+    ("name", "psfs"),
+    [
+        ("conditioned", (IMAGING, SPECTROSCOPY)),
+        ("conditioned", (GaussianPSF(2.5), GaussianPSF(2.5))),
+        ("conditioned-thick", (IMAGING, SPECTROSCOPY)),
+    ],
+)
+def test_the_errors_of_conditioned_are_calibrated(name, psfs):
     """In the whole map; at the centre there are residuals of rounding only, and many are 0."""
-    recipe = Recipe(draws="prior", psf_photometry=psfs[0], psf_kinematics=psfs[1])
+    emulator = find_emulator(name)
+    recipe = dataclasses.replace(emulator.card.recipe, draws="prior", psf_photometry=psfs[0], psf_kinematics=psfs[1])
     pairs = make_pairs(recipe, *galaxies(recipe, 2**41 + np.arange(48), 2**41 + 48))
     seen = SimpleNamespace(psf_photometry=psfs[0], psf_kinematics=psfs[1], redshift=recipe.redshift[0])
-    emulator, scene = find_emulator("conditioned"), recipe.low_scene(recipe.redshift[0])
+    scene = recipe.low_scene(recipe.redshift[0])
     parameters = training_prior(recipe.components).parameters
 
     def estimate(weights, galaxy):
@@ -181,4 +190,7 @@ def test_the_error_of_conditioned_is_calibrated_for_several_psfs(psfs):
     off = off_by(
         np.asarray(to_scale_free(maps, unit)) - some.high, np.asarray(to_scale_free(sigmas, without_zero(unit))), some
     )
+    if name == "conditioned-thick":
+        # Those of discs seen edge-on have longer tails than a normal distribution: its middle is a third narrower.
+        off = off[..., [0, 2]]
     assert np.all(off[:, 0] < 0.2)
