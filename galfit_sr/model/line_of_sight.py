@@ -68,7 +68,9 @@ def moments(
     heights = (offset * rate / 2, (2 * crossing - offset) * rate / 2)
     column = weight * jnp.exp(-radius) * (_sech_squared(heights[0]) + _sech_squared(heights[1]))
     total = column.sum(-1)
-    column = column / total[..., None]
+    # Far out the total is 1e-17, whose inverse square in gradients would leave single precision.
+    column = column / jax.lax.stop_gradient(total)[..., None]
+    column = column / column.sum(-1, keepdims=True)
     velocity = circular_velocity(radius)
     ordered = velocity * (x / radius)
     return Moments(
