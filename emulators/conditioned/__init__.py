@@ -16,13 +16,14 @@ from galfit_sr.maps import Observation
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.grid import Canvas
 from galfit_sr.model.kernel import gaussians
-from galfit_sr.model.scene import make_scene
+from galfit_sr.model.scene import make_scene, period
 from galfit_sr.psf import IMAGING, PSF, SPECTROSCOPY, GaussianPSF
 
 from .function import ExactCentre, Optics
 
-WINDOW = 32
-"""Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre."""
+WINDOW = 34
+"""Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre, and one
+or two more, since its corner is not anywhere."""
 MORE_FACTS = 2
 """What its error is told beside the galaxy: `Optics.growth`."""
 
@@ -55,15 +56,13 @@ def optics(function: ExactCentre, error: Any, observation: Observation) -> Optic
     """
     canvas, psfs = function.centre.canvas, (observation.psf_photometry, observation.psf_kinematics)
     near = make_scene(canvas, observation.redshift, *psfs, fidelity=function.centre.fidelity)
-    assert near.photometry is not None, "asked for"
-    assert near.kinematics is not None, "asked for"
     variances, default = (
         jnp.asarray([_variance(psf, canvas.pixel_scale) for psf in both], near.origin.dtype)
         for both in (psfs, (IMAGING, SPECTROSCOPY))
     )
     return Optics(
-        near.photometry,
-        near.kinematics,
+        near,
+        jnp.asarray(period(near), near.origin.dtype),
         variances / (function.scale * canvas.pixel_scale) ** 2,
         jnp.log(variances / default),
         error,

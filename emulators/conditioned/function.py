@@ -29,7 +29,6 @@ from galfit_sr.emulation.network import learnt_error
 from galfit_sr.emulation.scale_free import amplitudes, context, from_scale_free, to_scale_free, without_zero
 from galfit_sr.maps import Maps
 from galfit_sr.model.galaxy import GalaxyModel
-from galfit_sr.model.kernel import Kernel
 from galfit_sr.model.scene import Scene
 
 _COLDEST = 1e-4
@@ -40,14 +39,16 @@ class Optics(NamedTuple):
     """What depends on the point spread functions, which may be the galaxy's own.
 
     Attributes:
-        photometry, kinematics: kernels of the window.
+        near: scene of the window, wherever it lies.
+        period: scalar, see `scene.period`: the window's corner is a multiple of it, so that its maps are those of the
+            whole canvas.
         variances: (2,) of both, that of the pixel included, along one axis [squares of low-resolution pixels].
         growth: (2,) logarithm of how many times those of the default point spread functions they are.
         error: state of the `ErrorNetwork`, whose context ends with `growth`.
     """
 
-    photometry: Kernel
-    kinematics: Kernel
+    near: Scene
+    period: jax.Array | np.ndarray
     variances: jax.Array | np.ndarray
     growth: jax.Array | np.ndarray
     error: Any
@@ -81,16 +82,16 @@ class ExactCentre:
         origin = (scene.origin + 0.5) * self.scale - 0.5
         kpc = scene.kpc_per_pixel / self.scale
         place = origin + jnp.stack([inputs.values["x0"], inputs.values["y0"]]) / kpc
-        corner = jnp.clip(jnp.round(place - (window - 1) / 2), 0, size - window)
-        corner = jax.lax.stop_gradient(corner)
-        near = Scene(kpc, origin - corner, scene.critical_density, weights.photometry, weights.kinematics)
+        corner = jax.lax.stop_gradient(weights.period * jnp.round((place - (window - 1) / 2) / weights.period))
+        # The low resolution's scalars, so that what does not depend on the pixels is computed once for both.
+        near = weights.near._replace(kpc_per_pixel=kpc, origin=origin - corner, critical_density=scene.critical_density)
         exact = jnp.stack(self.centre(inputs.values, near).maps)
 
         # One-hot matrices put the window in its place: a gather or a dynamic slice would be slower in a batch.
         fine = jnp.arange(size, dtype=kpc.dtype)
         x, y = (fine - place[i] for i in (0, 1))
         columns, rows = (jnp.asarray(fine[:, None] == corner[i] + fine[None, :window], kpc.dtype) for i in (0, 1))
-        share = self._share(x[None, :] ** 2 + y[:, None] ** 2)[None]
+        share = self._share(x[None, :] ** 2 + y[:, None] ** 2, weights.period)[None]
         inside = jnp.einsum("yi,xj,mij->myx", rows, columns, exact)
         maps = share * inside + (1 - share) * around
         return Estimate(Maps(*maps), self._error(weights, inputs))
@@ -102,9 +103,9 @@ class ExactCentre:
         facts = jnp.concatenate([facts, jnp.asarray(weights.growth, facts.dtype)])
         return from_scale_free(learnt_error(weights.error, low[None], facts[None], self.scale)[0], without_zero(unit))
 
-    def _share(self, squared: jax.Array) -> jax.Array:
+    def _share(self, squared: jax.Array, period: jax.Array | np.ndarray) -> jax.Array:
         """Of the window's maps in the result, at a squared distance from the centre: 1 inside, smoothly to 0."""
-        edge = self.centre.canvas.size / 2 - 0.5
+        edge = (self.centre.canvas.size - period) / 2
         t = jnp.clip((edge - jnp.sqrt(squared + 1e-6)) / self.blend, 0.0, 1.0)
         return t * t * (3 - 2 * t)
 

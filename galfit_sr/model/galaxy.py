@@ -26,7 +26,7 @@ from .grid import FULL_RESOLUTION, Canvas
 from .halo import Halo
 from .kernel import Kernel, convolve, scatter
 from .quadrature import hand_over, near_points, outside_window, polar_points, tensor_points
-from .scene import FIDELITIES, Scene, source_grid
+from .scene import FIDELITIES, Scene
 from .thick_disc import ThickDisc
 
 COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), Disc("disc2"), Halo())} | {
@@ -126,17 +126,16 @@ class GalaxyModel:
 
     def planes(self, values: Values, scene: Scene) -> Planes:
         """The light-weighted moments behind the maps; arguments `values` and `scene` as for `__call__`."""
-        grid = source_grid(self.canvas, self.fidelity, scene.photometry is not None)
         kpc = scene.kpc_per_pixel
         centre = scene.origin + jnp.stack([values["x0"], values["y0"]]) / kpc
-        x, y = (jnp.asarray(grid.positions, kpc.dtype) - centre[i] for i in (0, 1))
+        x, y = (scene.sources - centre[i] for i in (0, 1))
         shape = (y.size, x.size)
         grid_x, grid_y = jnp.broadcast_to(x[None, :], shape).ravel(), jnp.broadcast_to(y[:, None], shape).ravel()
         if self.fidelity == "point":
             sources = self._sources(values, scene, kpc * grid_x, kpc * grid_y, _SOFTENING * kpc, jnp.ones_like(grid_x))
             return _seen(scene, lambda kernel, plane: convolve(kernel, sources[plane].reshape(shape)))
 
-        h = grid.spacing
+        h = scene.sources[1] - scene.sources[0]
         tensor, polar = tensor_points(), polar_points()
         square = (tensor.u.size, tensor.u.size)
         near_x, near_y, near_weight = near_points(tensor, polar)
@@ -144,16 +143,16 @@ class GalaxyModel:
         sources = self._sources(
             values,
             scene,
-            kpc * jnp.concatenate([grid_x, jnp.asarray(h * near_x, kpc.dtype)]),
-            kpc * jnp.concatenate([grid_y, jnp.asarray(h * near_y, kpc.dtype)]),
+            kpc * jnp.concatenate([grid_x, h * jnp.asarray(near_x, kpc.dtype)]),
+            kpc * jnp.concatenate([grid_y, h * jnp.asarray(near_y, kpc.dtype)]),
             kpc * jnp.concatenate([jnp.full_like(grid_x, _SOFTENING), jnp.full(near_x.shape, _TINY, kpc.dtype)]),
             h**2
             * jnp.concatenate([outside_window((grid_x**2 + grid_y**2) / h**2), jnp.asarray(near_weight, kpc.dtype)]),
         )
-        u = jnp.asarray(h * tensor.u, kpc.dtype)
+        u = h * jnp.asarray(tensor.u, kpc.dtype)
 
         def through(kernel: Kernel | None, plane: int) -> jax.Array:
-            assert kernel is not None, "the source grid has refused a scene without PSF"
+            assert kernel is not None, "make_scene refuses `pixel` without PSF"
             smooth, between, central = jnp.split(sources[plane], (x.size * y.size, x.size * y.size + u.size**2))
             between = hand_over(polar, central, between.reshape(square))
             near = scatter(kernel, centre[1] + u, centre[0] + u, between, self.canvas.size)

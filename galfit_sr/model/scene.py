@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -13,16 +14,18 @@ from astropy.cosmology import FlatLambdaCDM
 
 from ..errors import InputError
 from ..numeric import is_positive
-from ..psf import PSF, ImagePSF
+from ..psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
 from .grid import Canvas
-from .kernel import Kernel, gaussians, make_kernel
+from .kernel import STEPS, Kernel, gaussians, make_kernel
 
 COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 MARGIN = 6.0
 """Light from this far beyond the canvas [arcsec] is followed through the PSF."""
 FIDELITIES = ("point", "pixel")
-_SOURCE_SPACING = 0.5
-_NARROWEST = 1.2
+_FINEST, _COARSER = 0.5, (2.0, 1.5)
+"""Spacing of source points [arcsec], and the factors by which that may grow where the PSF is broad enough."""
+_NARROWEST, _BROAD = 1.2, 1.7
+"""Source spacings in the FWHM of the narrowest core: at least, and for a coarser grid (docs/model.md)."""
 
 
 class Scene(NamedTuple):
@@ -32,12 +35,15 @@ class Scene(NamedTuple):
         kpc_per_pixel: scalar.
         origin: (2,) x and y on the canvas [pixels] of the model's (0, 0).
         critical_density: scalar [M_sun/kpc^3], at the galaxy's redshift.
+        sources: (g,) places along a side at which the model is evaluated [pixels, 0 at the first one's centre], evenly
+            spaced: the pixels' centres, and, where there is a PSF, a margin.
         photometry, kinematics: the PSF of the images and of the kinematics; None for none.
     """
 
     kpc_per_pixel: jax.Array
     origin: jax.Array
     critical_density: jax.Array
+    sources: jax.Array
     photometry: Kernel | None
     kinematics: Kernel | None
 
@@ -52,37 +58,46 @@ def critical_density(redshift: float) -> float:
     return COSMOLOGY.critical_density(redshift).to_value(units.Msun / units.kpc**3)
 
 
-class SourceGrid(NamedTuple):
-    """Points along a side at which the model is evaluated: the pixel centres, and a margin where there is a PSF.
-
-    Attributes:
-        positions: (g,) in pixels of the canvas, 0 at the first pixel's centre.
-        spacing: in pixels.
-    """
-
-    positions: np.ndarray
-    spacing: float
-
-
-def source_grid(canvas: Canvas, fidelity: str, has_psf: bool) -> SourceGrid:
-    """The source points of a canvas.
-
-    `point` takes pixel centres. `pixel` needs points close enough for the PSF to be band-limited on them, so coarse
-    pixels are divided.
+def _source_points(canvas: Canvas, fidelity: str, psfs: tuple[PSF, ...]) -> np.ndarray:
+    """Places of `Scene.sources`: pixel centres for `point`; for `pixel`, so close that every PSF is band-limited there.
 
     Raises:
-        InputError: `pixel` without a PSF, or an unknown fidelity.
+        InputError: a PSF is too narrow.
     """
-    if fidelity not in FIDELITIES:
-        raise InputError(f"fidelity is {fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
-    if fidelity == "pixel" and not has_psf:
-        raise InputError("fidelity 'pixel' needs a PSF for both photometry and kinematics; use 'point' without one")
-    divide = max(1, math.ceil(canvas.pixel_scale / _SOURCE_SPACING - 1e-6)) if fidelity == "pixel" else 1
+    spacing = _spacing(canvas.pixel_scale, psfs) if fidelity == "pixel" else 1.0
+    margin, inside = (
+        math.ceil(length / spacing) for length in (MARGIN / canvas.pixel_scale if psfs else 0, canvas.size)
+    )
+    # From the edge of the first pixel, on every canvas: see `period`.
+    return spacing * (np.arange(-margin, inside + margin) + 0.5) - 0.5
+
+
+def period(scene: Scene) -> int:
+    """Pixels by which a galaxy, or a canvas, may be moved so that the same source points lie in the same places."""
+    return Fraction(float(scene.sources[1] - scene.sources[0])).limit_denominator(STEPS).numerator
+
+
+def _spacing(pixel_scale: float, psfs: tuple[PSF, ...]) -> float:
+    """Of the source points [pixels]."""
+    divide = max(1, math.ceil(pixel_scale / _FINEST - 1e-6))
     # A power of two, so that every distance between pixel and source falls on the kernel's table.
-    divide = 1 << (divide - 1).bit_length()
-    margin = math.ceil(MARGIN / canvas.pixel_scale) if has_psf else 0
-    count = (canvas.size + 2 * margin) * divide
-    return SourceGrid((np.arange(count) + 0.5) / divide - 0.5 - margin, 1 / divide)
+    finest = 1 / (1 << (divide - 1).bit_length())
+    needed = _NARROWEST * pixel_scale * finest
+    for psf in psfs:
+        if not isinstance(psf, ImagePSF) and _core(psf) < needed:
+            raise InputError(
+                f"the PSF {psf} is too narrow for fidelity 'pixel' on {pixel_scale} arcsec pixels:"
+                f" its core has a FWHM of {_core(psf):.2f} arcsec and {needed:.2f} are needed"
+            )
+    # An image is taken as it is, on the finest points.
+    broad = min(0.0 if isinstance(psf, ImagePSF) else _core(psf) for psf in psfs) / (_BROAD * pixel_scale)
+    coarser = (factor * finest for factor in _COARSER)
+    return next((spacing for spacing in coarser if spacing <= broad and STEPS / 2 * spacing % 1 == 0), finest)
+
+
+def _core(psf: GaussianPSF | DoubleGaussianPSF | MoffatPSF) -> float:
+    """FWHM of the narrowest of its Gaussians [arcsec]."""
+    return float(gaussians(psf)[1].min()) * 2 * math.sqrt(2 * math.log(2))
 
 
 def make_scene(
@@ -116,21 +131,17 @@ def make_scene(
     for psf in (psf_photometry, psf_kinematics):
         if psf is not None and not isinstance(psf, PSF):
             raise InputError(f"a PSF is {psf!r}; one such as GaussianPSF(2.5) is needed")
-    grid = source_grid(canvas, fidelity, psf_photometry is not None)
-    offsets = np.arange(canvas.size)[:, None] - grid.positions
+    if fidelity not in FIDELITIES:
+        raise InputError(f"fidelity is {fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
+    if fidelity == "pixel" and psf_photometry is None:
+        raise InputError("fidelity 'pixel' needs a PSF for both photometry and kinematics; use 'point' without one")
+    sources = _source_points(canvas, fidelity, tuple(p for p in (psf_photometry, psf_kinematics) if p is not None))
+    offsets = np.arange(canvas.size)[:, None] - sources
     dtype = jnp.result_type(float)
 
     def kernel(psf: PSF | None) -> Kernel | None:
         if psf is None:
             return None
-        if fidelity == "pixel" and not isinstance(psf, ImagePSF):
-            narrowest = _NARROWEST * canvas.pixel_scale * grid.spacing
-            width = gaussians(psf)[1].min() * 2 * math.sqrt(2 * math.log(2))
-            if width < narrowest:
-                raise InputError(
-                    f"the PSF {psf} is too narrow for fidelity 'pixel' on {canvas.pixel_scale} arcsec pixels:"
-                    f" its core has a FWHM of {width:.2f} arcsec and {narrowest:.2f} are needed"
-                )
         made = make_kernel(psf, canvas.pixel_scale, offsets, fidelity == "pixel")
         return Kernel(*(jnp.asarray(a, dtype) for a in made))
 
@@ -139,6 +150,7 @@ def make_scene(
         jnp.asarray(kpc_per_arcsec(redshift) * canvas.pixel_scale, dtype),
         jnp.asarray((middle, middle) if origin is None else origin, dtype),
         jnp.asarray(critical_density(redshift), dtype),
+        jnp.asarray(sources, dtype),
         kernel(psf_photometry),
         kernel(psf_kinematics),
     )

@@ -181,11 +181,34 @@ def test_pixel_maps_of_more_prior_draws(galaxy):
 
 
 @pytest.mark.parametrize(
-    "psf", [DoubleGaussianPSF(1.4, 3.5, 0.3), MoffatPSF(2.0, 3.5), GaussianPSF(1.0)], ids=["double", "moffat", "narrow"]
+    "psf",
+    [DoubleGaussianPSF(1.4, 3.5, 0.3), MoffatPSF(2.0, 3.5), GaussianPSF(1.0), GaussianPSF(2.5)],
+    ids=["double", "moffat", "narrow", "broad"],
 )
 def test_pixel_maps_through_other_psfs(psf):
     # 11 parts: pixels and PSF are smooth on a tenth of a pixel, (0.1 / sigma)^2 / 12 = 1e-3 of the curvature.
     assert_pixel_targets(TYPICAL, SMALL, (psf, psf), oversample=11)
+
+
+@pytest.mark.parametrize(
+    ("psfs", "spacing"),
+    [
+        ((GaussianPSF(2.5), GaussianPSF(1.7)), 1.0),
+        ((GaussianPSF(1.3), GaussianPSF(2.5)), 0.75),
+        ((GaussianPSF(2.5), GaussianPSF(1.2)), 0.5),
+        ((DoubleGaussianPSF(1.4, 3.5, 0.3), GaussianPSF(2.5)), 0.75),
+        ((ImagePSF(np.ones((5, 5))), GaussianPSF(2.5)), 0.5),
+    ],
+)
+@pytest.mark.parametrize("pixel_scale", [0.5, 2.0])
+def test_source_points_are_as_close_as_the_narrowest_psf_needs(psfs, spacing, pixel_scale):
+    canvas = Canvas(16, pixel_scale)
+    sources = np.asarray(make_scene(canvas, REDSHIFT, *psfs, fidelity="pixel").sources)
+    np.testing.assert_allclose(np.diff(sources) * pixel_scale, spacing)
+    # Light from the margin is followed, and the first pixel's edge lies between two points on every canvas.
+    assert (sources[0] + 0.5) * pixel_scale < -5
+    assert (sources[-1] - 15.5) * pixel_scale > 5
+    assert np.min(np.abs(sources + 0.5)) * pixel_scale == pytest.approx(spacing / 2)
 
 
 def test_pixel_maps_on_coarse_pixels():
