@@ -68,8 +68,10 @@ def _source_points(canvas: Canvas, fidelity: str, psfs: tuple[PSF, ...]) -> np.n
     margin, inside = (
         math.ceil(length / spacing) for length in (MARGIN / canvas.pixel_scale if psfs else 0, canvas.size)
     )
+    # Loops over odd numbers of points are not vectorised on CPUs: 0.60 instead of 0.34 ms for a window of 34 pixels.
+    more = inside % 2 if fidelity == "pixel" else 0
     # From the edge of the first pixel, on every canvas: see `period`.
-    return spacing * (np.arange(-margin, inside + margin) + 0.5) - 0.5
+    return spacing * (np.arange(-margin, inside + margin + more) + 0.5) - 0.5
 
 
 def period(scene: Scene) -> int:

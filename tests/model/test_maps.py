@@ -202,12 +202,13 @@ def test_pixel_maps_through_other_psfs(psf):
 )
 @pytest.mark.parametrize("pixel_scale", [0.5, 2.0])
 def test_source_points_are_as_close_as_the_narrowest_psf_needs(psfs, spacing, pixel_scale):
-    canvas = Canvas(16, pixel_scale)
+    canvas = Canvas(17, pixel_scale)
     sources = np.asarray(make_scene(canvas, REDSHIFT, *psfs, fidelity="pixel").sources)
     np.testing.assert_allclose(np.diff(sources) * pixel_scale, spacing)
     # Light from the margin is followed, and the first pixel's edge lies between two points on every canvas.
     assert (sources[0] + 0.5) * pixel_scale < -5
-    assert (sources[-1] - 15.5) * pixel_scale > 5
+    assert (sources[-1] - 16.5) * pixel_scale > 5
+    assert sources.size % 2 == 0
     assert np.min(np.abs(sources + 0.5)) * pixel_scale == pytest.approx(spacing / 2)
 
 
