@@ -23,7 +23,7 @@ from .function import ExactCentre, Optics
 
 WINDOW = 34
 """Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre, and one
-or two more, since its corner is not anywhere."""
+more, since its corner moves in steps of up to three."""
 MORE_FACTS = 2
 """What its error is told beside the galaxy: `Optics.growth`."""
 
