@@ -26,7 +26,7 @@ from .grid import FULL_RESOLUTION, Canvas
 from .halo import Halo
 from .kernel import Kernel, convolve, scatter
 from .quadrature import hand_over, near_points, outside_window, polar_points, tensor_points
-from .scene import FIDELITIES, Scene
+from .scene import FIDELITIES, Scene, check_fidelity
 from .thick_disc import ThickDisc
 
 COMPONENTS: dict[str, Component] = {c.name: c for c in (Bulge(), Disc("disc1"), Disc("disc2"), Halo())} | {
@@ -126,6 +126,7 @@ class GalaxyModel:
 
     def planes(self, values: Values, scene: Scene) -> Planes:
         """The light-weighted moments behind the maps; arguments `values` and `scene` as for `__call__`."""
+        check_fidelity(self.fidelity, scene.photometry is not None)
         kpc = scene.kpc_per_pixel
         centre = scene.origin + jnp.stack([values["x0"], values["y0"]]) / kpc
         x, y = (scene.sources - centre[i] for i in (0, 1))
@@ -152,7 +153,7 @@ class GalaxyModel:
         u = h * jnp.asarray(tensor.u, kpc.dtype)
 
         def through(kernel: Kernel | None, plane: int) -> jax.Array:
-            assert kernel is not None, "make_scene refuses `pixel` without PSF"
+            assert kernel is not None, "refused above"
             smooth, between, central = jnp.split(sources[plane], (x.size * y.size, x.size * y.size + u.size**2))
             between = hand_over(polar, central, between.reshape(square))
             near = scatter(kernel, centre[1] + u, centre[0] + u, between, self.canvas.size)

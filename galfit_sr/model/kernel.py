@@ -84,6 +84,11 @@ def gaussians(psf: GaussianPSF | DoubleGaussianPSF | MoffatPSF) -> tuple[np.ndar
     return weights / weights.sum(), alpha / np.sqrt(2 * nodes)
 
 
+def core_fwhm(psf: GaussianPSF | DoubleGaussianPSF | MoffatPSF) -> float:
+    """FWHM of the narrowest of the Gaussians that make up a PSF [arcsec]."""
+    return float(gaussians(psf)[1].min() * _FWHM)
+
+
 def _gaussian(x: np.ndarray, sigma: float, integrate: bool) -> np.ndarray:
     if integrate:
         return (erf((x + 0.5) / (np.sqrt(2) * sigma)) - erf((x - 0.5) / (np.sqrt(2) * sigma))) / 2

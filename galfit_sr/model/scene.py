@@ -14,9 +14,9 @@ from astropy.cosmology import FlatLambdaCDM
 
 from ..errors import InputError
 from ..numeric import is_positive
-from ..psf import PSF, DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
+from ..psf import PSF, ImagePSF
 from .grid import Canvas
-from .kernel import STEPS, Kernel, gaussians, make_kernel
+from .kernel import STEPS, Kernel, core_fwhm, make_kernel
 
 COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 MARGIN = 6.0
@@ -58,6 +58,14 @@ def critical_density(redshift: float) -> float:
     return COSMOLOGY.critical_density(redshift).to_value(units.Msun / units.kpc**3)
 
 
+def check_fidelity(fidelity: str, has_psf: bool) -> None:
+    """Raises InputError for an unknown fidelity, and for `pixel` without a PSF."""
+    if fidelity not in FIDELITIES:
+        raise InputError(f"fidelity is {fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
+    if fidelity == "pixel" and not has_psf:
+        raise InputError("fidelity 'pixel' needs a PSF for both photometry and kinematics; use 'point' without one")
+
+
 def _source_points(canvas: Canvas, fidelity: str, psfs: tuple[PSF, ...]) -> np.ndarray:
     """Places of `Scene.sources`: pixel centres for `point`; for `pixel`, so close that every PSF is band-limited there.
 
@@ -84,22 +92,19 @@ def _spacing(pixel_scale: float, psfs: tuple[PSF, ...]) -> float:
     divide = max(1, math.ceil(pixel_scale / _FINEST - 1e-6))
     # A power of two, so that every distance between pixel and source falls on the kernel's table.
     finest = 1 / (1 << (divide - 1).bit_length())
-    needed = _NARROWEST * pixel_scale * finest
+    needed, narrowest = _NARROWEST * pixel_scale * finest, math.inf
     for psf in psfs:
-        if not isinstance(psf, ImagePSF) and _core(psf) < needed:
+        # An image is taken as it is, on the finest points.
+        core = 0.0 if isinstance(psf, ImagePSF) else core_fwhm(psf)
+        if not isinstance(psf, ImagePSF) and core < needed:
             raise InputError(
                 f"the PSF {psf} is too narrow for fidelity 'pixel' on {pixel_scale} arcsec pixels:"
-                f" its core has a FWHM of {_core(psf):.2f} arcsec and {needed:.2f} are needed"
+                f" its core has a FWHM of {core:.2f} arcsec and {needed:.2f} are needed"
             )
-    # An image is taken as it is, on the finest points.
-    broad = min(0.0 if isinstance(psf, ImagePSF) else _core(psf) for psf in psfs) / (_BROAD * pixel_scale)
+        narrowest = min(narrowest, core)
+    most = narrowest / (_BROAD * pixel_scale)
     coarser = (factor * finest for factor in _COARSER)
-    return next((spacing for spacing in coarser if spacing <= broad and STEPS / 2 * spacing % 1 == 0), finest)
-
-
-def _core(psf: GaussianPSF | DoubleGaussianPSF | MoffatPSF) -> float:
-    """FWHM of the narrowest of its Gaussians [arcsec]."""
-    return float(gaussians(psf)[1].min()) * 2 * math.sqrt(2 * math.log(2))
+    return next((spacing for spacing in coarser if spacing <= most and STEPS / 2 * spacing % 1 == 0), finest)
 
 
 def make_scene(
@@ -133,10 +138,7 @@ def make_scene(
     for psf in (psf_photometry, psf_kinematics):
         if psf is not None and not isinstance(psf, PSF):
             raise InputError(f"a PSF is {psf!r}; one such as GaussianPSF(2.5) is needed")
-    if fidelity not in FIDELITIES:
-        raise InputError(f"fidelity is {fidelity!r}; allowed are {' and '.join(FIDELITIES)}")
-    if fidelity == "pixel" and psf_photometry is None:
-        raise InputError("fidelity 'pixel' needs a PSF for both photometry and kinematics; use 'point' without one")
+    check_fidelity(fidelity, psf_photometry is not None)
     sources = _source_points(canvas, fidelity, tuple(p for p in (psf_photometry, psf_kinematics) if p is not None))
     offsets = np.arange(canvas.size)[:, None] - sources
     dtype = jnp.result_type(float)

@@ -294,5 +294,11 @@ def test_what_no_model_can_be_made_of(make, sentence):
         make()
 
 
+def test_a_scene_without_psf_is_refused_by_the_model_too():
+    model = GalaxyModel(("disc1",), Canvas(8))
+    with pytest.raises(InputError, match="fidelity 'pixel' needs a PSF for both photometry and kinematics"):
+        model(TYPICAL, make_scene(Canvas(8), REDSHIFT))
+
+
 def test_a_list_of_components_does_as_well():
     assert hash(GalaxyModel(["disc1", "halo"])) == hash(GalaxyModel(("disc1", "halo")))
