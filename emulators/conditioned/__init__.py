@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from importlib.resources import as_file, files
 from typing import Any
 
 import jax.numpy as jnp
 
-from galfit_sr.emulation.bundle import load_bundle, load_card
+from galfit_sr.emulation.bundle import load_packaged
 from galfit_sr.emulation.emulator import Emulator
 from galfit_sr.emulation.recipe import Recipe
 from galfit_sr.maps import Observation
@@ -19,7 +18,7 @@ from galfit_sr.model.kernel import gaussians
 from galfit_sr.model.scene import make_scene, period
 from galfit_sr.psf import IMAGING, PSF, SPECTROSCOPY, GaussianPSF
 
-from .function import ExactCentre, Optics
+from .function import ExactCentre, NoNetwork, Optics
 
 WINDOW = 34
 """Pixels along a side of the window in which the model itself is computed: 8 arcsec to each side of the centre, and one
@@ -35,9 +34,8 @@ def load() -> Emulator:
 
 def packaged(package: str) -> Emulator:
     """The emulator for the galaxies of the card that lies beside the modules of a package, by the package's name."""
-    with as_file(files(package)) as folder:
-        function = exact_centre(load_card(folder).recipe)
-        bundle = load_bundle(folder, function, MORE_FACTS)
+    bundle = load_packaged(package, NoNetwork(), MORE_FACTS)
+    function = exact_centre(bundle.card.recipe)
     return dataclasses.replace(bundle, function=function, weights=partial(optics, function, bundle.weights.error))
 
 

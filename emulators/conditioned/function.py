@@ -55,6 +55,15 @@ class Optics(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class NoNetwork:
+    """In the place of a network's hyperparameters: nothing is learnt but the error, which a bundle holds beside it."""
+
+    def build(self, rngs: nnx.Rngs) -> nnx.Module:
+        """A module without weights."""
+        return nnx.Module()
+
+
+@dataclasses.dataclass(frozen=True)
 class ExactCentre:
     """The function of the emulator.
 
@@ -67,10 +76,6 @@ class ExactCentre:
     centre: GalaxyModel
     scale: int
     blend: float = 3.0
-
-    def build(self, rngs: nnx.Rngs) -> nnx.Module:
-        """A module without weights: nothing is learnt but the error, which a bundle holds beside it."""
-        return nnx.Module()
 
     def __call__(self, weights: Optics, inputs: Inputs) -> Estimate:
         """Maps (s n, s n) and their errors from those on (n, n)."""
