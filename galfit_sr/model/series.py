@@ -27,6 +27,10 @@ SLOPE_RANGE = (0.0, 2.4)
 """Inner slopes of the bulge for which the tables hold."""
 THICKNESS_RANGE = (0.01, 0.5)
 """Scale heights over scale lengths of a thick disc for which the tables hold; the series is in their logarithm."""
+LINE_RADII = (3e-3, 20.0)
+"""Elliptic radii [R_d] between which lines of sight through a thick disc are tabulated, in the logarithm."""
+STEEPEST, STEEPNESS_BEND = 1e3, 0.3
+"""The series in their steepness b is in ln sqrt(b^2 + bend^2), from 0 to the steepest."""
 
 
 def load(name: str) -> np.ndarray:
@@ -94,17 +98,29 @@ def _curve_jvp(coefficients, primals, tangents):
     return clenshaw(c, t), clenshaw(chebyshev.chebder(c), t) * dt
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _mix(table: np.ndarray, g: jax.Array) -> jax.Array:
     """Coefficients in t at one shape: the table times the Chebyshev polynomials of its coordinate, (n_t,)."""
-    # T_k(g) = cos(k arccos g): all at once, where the recurrence is as many scalars, each a piece of the program.
-    angle = jnp.arccos(jnp.clip(g, -1, 1))
-    basis = jnp.cos(jnp.arange(table.shape[1], dtype=angle.dtype) * angle)
+    basis = polynomials(table.shape[1], g)
     return jnp.matmul(jnp.asarray(table, basis.dtype), basis, precision=jax.lax.Precision.HIGHEST)
 
 
-@_mix.defjvp
-def _mix_jvp(table, primals, tangents):
-    # A series too: the arc cosine's own slope is infinite at the ends.
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def polynomials(count: int, g: jax.Array) -> jax.Array:
+    """Chebyshev polynomials T_0 ... T_(count-1) of a scalar in [-1, 1]: (count,)."""
+    # T_k(g) = cos(k arccos g): all at once, where the recurrence is as many scalars, each a piece of the program.
+    angle = jnp.arccos(jnp.clip(g, -1, 1))
+    return jnp.cos(jnp.arange(count, dtype=angle.dtype) * angle)
+
+
+@polynomials.defjvp
+def _polynomials_jvp(count, primals, tangents):
+    # Series too: the arc cosine's own slope is infinite at the ends.
     (g,), (dg,) = primals, tangents
-    return _mix(table, g), _mix(chebyshev.chebder(table, axis=1), g) * dg
+    value = polynomials(count, g)
+    slopes = jnp.asarray(derivative(count), value.dtype)
+    return value, jnp.matmul(slopes, value, precision=jax.lax.Precision.HIGHEST) * dg
+
+
+def derivative(count: int) -> np.ndarray:
+    """Row k: the derivative of T_k as a series, (count, count)."""
+    return np.stack([np.append(chebyshev.chebder(row), 0.0) for row in np.eye(count)])

@@ -1,7 +1,8 @@
 """Makes the tables that `series` evaluates: `python -m galfit_sr.model.tables` writes tables.npz beside this file.
 
 Dehnen (1993, MNRAS 265, 250) bulge in projection, the circular velocity of the razor-thin exponential disc (Freeman
-1970, ApJ 160, 811), and that of the thick one, by quadrature and special functions in float64.
+1970, ApJ 160, 811), and that of the thick one, by quadrature and special functions in float64; what is seen
+along lines of sight through the thick disc, kept in single precision.
 """
 
 from __future__ import annotations
@@ -13,11 +14,31 @@ from numpy.polynomial import chebyshev
 from scipy.integrate import quad
 from scipy.special import digamma, iv, ive, j1, kve
 
-from .series import BULGE_HALF_WIDTH, DISC_SPLIT, SLOPE_RANGE, STRETCH, THICK_HALF_WIDTH, THICKNESS_RANGE
+from .line_of_sight import lines_of_sight
+from .series import (
+    BULGE_HALF_WIDTH,
+    DISC_SPLIT,
+    LINE_RADII,
+    SLOPE_RANGE,
+    STEEPEST,
+    STEEPNESS_BEND,
+    STRETCH,
+    THICK_HALF_WIDTH,
+    THICKNESS_RANGE,
+)
 
 BULGE_TERMS, SLOPE_TERMS = 25, 45
 THICK_TERMS, THICKNESS_TERMS = 41, 11
 DISC_INNER_TERMS, DISC_OUTER_TERMS = 10, 23
+LINE_RADIUS_TERMS, LINE_ANGLE_TERMS = 24, 16
+STEEPNESS_TERMS = (48, 32)
+"""Of the density and of the other moments."""
+CURVE_RADII = (1e-3, 25.0)
+"""Radii [R_d] between which rotation curves are told apart."""
+CURVE_NODES, LINE_MODES = 28, 160
+"""They count by their values at so many of them, and the moments by so many combinations of those."""
+_FALL = 1.4
+"""By about what the coefficients of rotation curves fall from term to term: what modes are good for is judged so."""
 
 
 def projected(s: float, slope: float) -> tuple[float, float]:
@@ -113,8 +134,7 @@ def make() -> dict[str, np.ndarray]:
     slopes = np.mean(SLOPE_RANGE) + g * np.ptp(SLOPE_RANGE) / 2
     both = np.array([[projected(s, slope) for slope in slopes] for s in np.exp(_log_s(t, BULGE_HALF_WIDTH))])
     x = np.exp(_log_s(_nodes(THICK_TERMS), THICK_HALF_WIDTH))
-    low, high = np.log(THICKNESS_RANGE)
-    thicknesses = np.exp((low + high) / 2 + _nodes(THICKNESS_TERMS) * (high - low) / 2)
+    thicknesses = np.exp(_spread(_nodes(THICKNESS_TERMS), np.log(THICKNESS_RANGE)))
     thick = np.array([[thick_velocity_squared(a, b) for b in thicknesses] for a in x])
 
     # v_c^2 of the disc: below DISC_SPLIT y^2 [A - ln(y/2) B] with A and B even and entire, above it a series in 1/y.
@@ -131,7 +151,69 @@ def make() -> dict[str, np.ndarray]:
         "disc_inner_b": chebyshev.chebfit(2 * v - 1, b, DISC_INNER_TERMS - 1),
         "disc_outer": np.linalg.solve(chebyshev.chebvander(2 * u - 1, DISC_OUTER_TERMS - 1), outer),
         "thick_velocity": _fit(np.log(thick)),
+        **{name: table.astype(np.float32) for name, table in make_lines().items()},
     }
+
+
+def make_lines() -> dict[str, np.ndarray]:
+    """Moments of a rotation curve v along the lines of sight through thick discs, as series.
+
+    Coordinates are the logarithm of the elliptic radius r (`LINE_RADII`); the angle a from the major axis, as u =
+    1 - 2s with s = sqrt(1 - 2a/pi), denser towards the minor axis, where velocities go as x ln(x); and the steepness
+    (`STEEPEST`). The density is the logarithm of `Lines.density` without the factor exp(-r). The means of v cos(psi)
+    (divided by s), of v^2 and of v^2 cos(psi)^2 are linear in v or v^2 at CURVE_NODES Chebyshev nodes
+    in the logarithm of the radius (`CURVE_RADII`); a singular-value decomposition leaves LINE_MODES combinations.
+
+    Returns:
+        line_density: (angles, radii, steepness); line_nodes: (nodes,), radii [R_d]; line_modes: (3, nodes, modes,
+        steepness) and line_moments: (3, modes, angles, radii), whose product over the modes are the three means.
+    """
+    radius = np.exp(_spread(_nodes(LINE_RADIUS_TERMS), np.log(LINE_RADII)))
+    left = (1 - _nodes(LINE_ANGLE_TERMS)[:, None]) / 2
+    angle = np.pi / 2 * (1 - left**2)
+    along, across = radius * np.cos(angle), radius * np.sin(angle)
+    ends = np.log(np.hypot([0.0, STEEPEST], STEEPNESS_BEND))
+    bent = np.exp(_spread(_nodes(STEEPNESS_TERMS[0]), ends))
+    log_curve = np.log(CURVE_RADII)
+    densities, means = [], []
+    for steepness in np.sqrt(np.maximum(bent**2 - STEEPNESS_BEND**2, 0)):
+        lines = lines_of_sight(along, across, steepness)
+        densities.append(np.log(lines.density) + radius)
+        ordered = along[..., None] / lines.radius
+        moments = lines.share * np.stack([ordered / left[..., None], np.ones_like(ordered), ordered**2])
+        t = (2 * np.log(np.clip(lines.radius, *CURVE_RADII)) - log_curve.sum()) / np.ptp(log_curve)
+        series = np.cos(np.arange(CURVE_NODES)[:, None, None, None] * np.arccos(t))
+        means.append(np.einsum("farn,marn->fmar", moments, series, optimize=True))
+
+    def as_series(values: np.ndarray) -> np.ndarray:
+        """The first axis is the steepness, the last two are angle and radius."""
+        for axis in (0, -2, -1):
+            n = values.shape[axis]
+            to_series = np.linalg.inv(chebyshev.chebvander(_nodes(n), n - 1))
+            values = np.moveaxis(np.tensordot(to_series, values, (1, axis)), 0, axis)
+        return values
+
+    falling = _FALL ** -np.arange(float(CURVE_NODES))
+    of_values = np.linalg.inv(chebyshev.chebvander(_nodes(CURVE_NODES), CURVE_NODES - 1))
+    modes, seen = [], []
+    for mean in as_series(np.array(means))[: STEEPNESS_TERMS[1]].swapaxes(0, 1):
+        rows, sizes, columns = np.linalg.svd(
+            (mean * falling[:, None, None]).reshape(-1, angle.size * radius.size), full_matrices=False
+        )
+        kept = (rows * sizes)[:, :LINE_MODES].reshape(STEEPNESS_TERMS[1], CURVE_NODES, LINE_MODES)
+        modes.append(np.einsum("bmk,m,mn->nkb", kept, 1 / falling, of_values))
+        seen.append(columns[:LINE_MODES].reshape(LINE_MODES, angle.size, radius.size))
+    return {
+        "line_density": np.moveaxis(as_series(np.array(densities)), 0, -1),
+        "line_nodes": np.exp(_spread(_nodes(CURVE_NODES), log_curve)),
+        "line_modes": np.array(modes),
+        "line_moments": np.array(seen),
+    }
+
+
+def _spread(t: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Values between two ends, of the series coordinate in [-1, 1]."""
+    return (ends.sum() + t * np.ptp(ends)) / 2
 
 
 def _fit(values: np.ndarray) -> np.ndarray:

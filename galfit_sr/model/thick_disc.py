@@ -1,9 +1,9 @@
 """Thick exponential disc, seen along the line of sight.
 
 rho = M/(4 pi R_d^2 h) exp(-R/R_d) sech^2(z/h) with h = thickness R_d, which rotates at all heights as in its plane.
-Its circular velocity is exact (a table of two dimensions), not a sum of Miyamoto-Nagai discs. The integrals along the
-line of sight are smooth functions of elliptic polar coordinates on the sky, whatever the inclination, so they are done
-on a small polar grid of lines and interpolated by Chebyshev series, of which matrix products are the most.
+Its circular velocity is exact (a table of two dimensions), not a sum of Miyamoto-Nagai discs. What a line of sight sees
+is a smooth function of elliptic polar coordinates on the sky and of a single other number, and linear in the rotation
+curve and its square: all integrals are done once, in `tables`, and a model is a few products of matrices.
 """
 
 from __future__ import annotations
@@ -11,36 +11,57 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from numpy.polynomial import chebyshev
 
 from .component import GRAVITATIONAL_CONSTANT, Rotation, Tracer, Values
 from .disc import Disc
 from .geometry import Geometry
-from .line_of_sight import Moments, moments
-from .series import THICK_HALF_WIDTH, THICKNESS_RANGE, centred, load, series, stretch
+from .series import (
+    LINE_RADII,
+    STEEPEST,
+    STEEPNESS_BEND,
+    THICK_HALF_WIDTH,
+    THICKNESS_RANGE,
+    centred,
+    clenshaw,
+    derivative,
+    load,
+    polynomials,
+    series,
+    stretch,
+)
 
 _VELOCITY = tuple(map(tuple, load("thick_velocity").tolist()))
-_LOG_THICKNESS = (math.log(THICKNESS_RANGE[0]), math.log(THICKNESS_RANGE[1]))
-RADII, ANGLES = 20, 20
-_BLOCK = 5
-"""Polynomials that are evaluated at once, a divisor of both."""
-_INNERMOST, _OUTERMOST = 3e-3, 20.0
+_DENSITY, _NODES, _MODES, _MOMENTS = (load(f"line_{name}") for name in ("density", "nodes", "modes", "moments"))
+_LOG_THICKNESS, _LOG_RADII, _LOG_STEEPNESS = (
+    (math.log(low), math.log(high))
+    for low, high in (THICKNESS_RANGE, LINE_RADII, (STEEPNESS_BEND, math.hypot(STEEPEST, STEEPNESS_BEND)))
+)
+_BLOCK = 4
+"""Polynomials that are evaluated at once, a divisor of the numbers of radii and of angles."""
 _SMALLEST, _SMALLEST_ANGLE = 1e-10, 1e-6
-_MIDDLE, _HALF = math.log(_INNERMOST * _OUTERMOST) / 2, math.log(_OUTERMOST / _INNERMOST) / 2
-_T, _U = (np.cos(math.pi * (np.arange(n) + 0.5) / n) for n in (RADII, ANGLES))
-_RADIUS = np.exp(_MIDDLE + _HALF * _T)
-"""Of the grid of lines [R_d]."""
-_ANGLE = math.pi / 2 * (1 - ((1 - _U) / 2) ** 2)
-"""Denser towards the minor axis, where velocities go as x ln(x)."""
-_DERIVATIVES = [
-    np.stack([np.append(chebyshev.chebder(row), 0.0) for row in np.eye(nodes.size)], axis=1) for nodes in (_T, _U)
-]
+_FACE_ON = 1e-3
+"""Smallest sine of an inclination; less makes no difference."""
 _EXACT = jax.lax.Precision.HIGHEST
-_TO_SERIES = [np.linalg.inv(chebyshev.chebvander(nodes, nodes.size - 1)) for nodes in (_T, _U)]
+
+
+class Moments(NamedTuple):
+    """Along lines of sight, arrays of one shape; v is the speed, psi the azimuth from the major axis.
+
+    Attributes:
+        density: projected, in M/R_d^2.
+        cosine: mean of v cos(psi).
+        squared: mean of v^2.
+        cosine_squared: mean of v^2 cos(psi)^2.
+    """
+
+    density: jax.Array
+    cosine: jax.Array
+    squared: jax.Array
+    cosine_squared: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +85,7 @@ class ThickDisc:
         scale, k = 10 ** values[f"log10_{self.name}_radius"], values[f"k_{self.name}"]
         thickness = self._thickness(values)
         sine = geometry.sin_inclination
-        seen = _seen(geometry, thickness, scale, lambda radius: rotation.at(radius * scale))
+        seen = moments(geometry, thickness, scale, lambda radius: rotation.at(radius * scale))
         velocity = k * sine * jnp.sign(geometry.along) * seen.cosine
         return Tracer(
             10 ** values[f"log10_{self.name}_mass"] / scale**2 * seen.density,
@@ -81,89 +102,81 @@ class ThickDisc:
         return jnp.maximum(values[f"thickness_{self.name}"], THICKNESS_RANGE[0])
 
 
-def _seen(
+def moments(
     geometry: Geometry,
     thickness: jax.Array,
     scale: jax.Array,
     circular_velocity: Callable[[jax.Array], jax.Array],
 ) -> Moments:
-    """Moments along the lines of sight to all points of a geometry; see `line_of_sight.moments`."""
+    """Moments along the lines of sight to all points of a geometry.
+
+    Args:
+        geometry: of m points.
+        thickness, scale: of the disc, scalars; the scale in kpc.
+        circular_velocity: of the radius in the disc's plane [R_d], any shape.
+    """
     cosine, sine = geometry.cos_inclination, geometry.sin_inclination
     flattening = jnp.sqrt(cosine**2 + (thickness * sine) ** 2)
-    along, across = (jnp.asarray(_RADIUS[:, None] * direction(_ANGLE)) for direction in (np.cos, np.sin))
-    at = moments(
-        along,
-        across * flattening,
-        cosine,
-        sine,
-        thickness,
-        circular_velocity,
-    )
-    # Each is smooth, and the first three cover decades.
-    smooth = jnp.stack(
-        [
-            jnp.log(at.density),
-            jnp.log(at.cosine / np.cos(_ANGLE)[None, :]),
-            jnp.log(at.squared),
-            at.cosine_squared / at.squared,
-        ]
-    )
+    steepness = jnp.minimum(2 * cosine / (thickness * jnp.maximum(sine, _FACE_ON)), STEEPEST)
+    coefficients = _coefficients(steepness, circular_velocity(jnp.asarray(_NODES, scale.dtype)))
     x = jnp.abs(geometry.along) / scale + _SMALLEST
     y = jnp.abs(geometry.across) / (scale * flattening) + _SMALLEST
     radius = jnp.sqrt(x**2 + y**2)
-    inside = jnp.clip(radius, _INNERMOST, _OUTERMOST)
-    left = jnp.maximum(1 - 2 / math.pi * jnp.arctan2(y, x), _SMALLEST_ANGLE)
-    t, u = (jnp.log(inside) - _MIDDLE) / _HALF, 1 - 2 * jnp.sqrt(left)
-    log_density, log_cosine, log_squared, share = _interpolate(smooth, t, u)
-    squared = jnp.exp(log_squared)
+    inside = jnp.clip(radius, *LINE_RADII)
+    left = jnp.sqrt(jnp.maximum(1 - 2 / math.pi * jnp.arctan2(y, x), _SMALLEST_ANGLE))
+    log_density, per_left, squared, cosine_squared = _series(
+        coefficients, centred(jnp.log(inside), _LOG_RADII), 1 - 2 * left
+    )
     return Moments(
-        jnp.exp(log_density + inside - jnp.maximum(radius, inside)),
-        x / radius * jnp.exp(log_cosine),
-        squared,
-        share * squared,
+        jnp.exp(log_density - jnp.maximum(radius, inside)) / flattening, left * per_left, squared, cosine_squared
     )
 
 
-def _interpolate(values: jax.Array, t: jax.Array, u: jax.Array) -> jax.Array:
-    """Functions (f, RADII, ANGLES) on the grid of lines at points t, u (m,) of its two coordinates: (f, m)."""
-    radial, angular = (jnp.asarray(a, values.dtype) for a in _TO_SERIES)
-    return _series(jnp.einsum("kr,fra,ja->fjk", radial, values, angular, precision=_EXACT), t, u)
+def _coefficients(steepness: jax.Array, velocity: jax.Array) -> jax.Array:
+    """Series of the four moments, (4, angles, radii), of a rotation curve given at its nodes; see `tables`."""
+    g = centred(jnp.log(steepness**2 + STEEPNESS_BEND**2) / 2, _LOG_STEEPNESS)
+    basis = polynomials(_DENSITY.shape[-1], g)
+    density, modes, means = (jnp.asarray(table, basis.dtype) for table in (_DENSITY, _MODES, _MOMENTS))
+    curves = jnp.stack([velocity, velocity**2, velocity**2])
+    by_node = jnp.matmul(modes, basis[: modes.shape[-1]], precision=_EXACT)
+    weights = jnp.einsum("fnk,fn->fk", by_node, curves, precision=_EXACT)
+    seen = jnp.einsum("fk,fkjr->fjr", weights, means, precision=_EXACT)
+    return jnp.concatenate([jnp.matmul(density, basis, precision=_EXACT)[None], seen])
 
 
 @jax.custom_jvp
 def _series(coefficients: jax.Array, t: jax.Array, u: jax.Array) -> jax.Array:
-    """Sums of c_jk T_j(u) T_k(t) for coefficients (f, ANGLES, RADII): (f, m). Derivatives are series too."""
-    return _summed(coefficients, _polynomials(t, RADII), _polynomials(u, ANGLES))
+    """Sums of c_jk T_j(u) T_k(t) for coefficients (f, angles, radii) at points t, u (m,): (f, m)."""
+    return _summed(coefficients, _polynomials_at(t, coefficients.shape[-1]), u)
 
 
 @_series.defjvp
 def _series_jvp(primals, tangents):
+    """Derivatives are series too."""
     coefficients, t, u = primals
     change, dt, du = tangents
-    along, across = _polynomials(t, RADII), _polynomials(u, ANGLES)
-    by_t, by_u = (jnp.asarray(d, t.dtype) for d in _DERIVATIVES)
+    angles, radii = coefficients.shape[1:]
+    along, across = _polynomials_at(t, radii), _polynomials_at(u, angles)
+    by_t, by_u = (jnp.asarray(derivative(n), t.dtype) for n in (radii, angles))
     slopes = (
-        jnp.einsum("fjk,lk->fjl", coefficients, by_t, precision=_EXACT),
-        jnp.einsum("fjk,ij->fik", coefficients, by_u, precision=_EXACT),
+        jnp.matmul(coefficients, by_t, precision=_EXACT),
+        jnp.einsum("fjk,ji->fik", coefficients, by_u, precision=_EXACT),
     )
-    value, d_t, d_u = jnp.split(_summed(jnp.concatenate([coefficients, *slopes]), along, across), 3)
+    value, d_t, d_u = jnp.split(_summed(jnp.concatenate([coefficients, *slopes]), along, u), 3)
     # Linear in the change, and transposed for gradients: one product with all polynomials at once is best there.
     moved = (jnp.einsum("fjk,km->fjm", change, along, precision=_EXACT) * across[None]).sum(1)
     return value, moved + d_t * dt[None, :] + d_u * du[None, :]
 
 
-def _summed(coefficients: jax.Array, along: jax.Array, across: jax.Array) -> jax.Array:
-    """Sum of c_fjk across_j along_k: (f, m), term by term in j, so that no array of all terms is ever stored."""
+def _summed(coefficients: jax.Array, along: jax.Array, u: jax.Array) -> jax.Array:
+    """Sums of c_fjk T_j(u) along_k: (f, m), each by one product and Clenshaw's recurrence.
 
-    def add(total: jax.Array, term: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        rows, factor = term
-        return total + jnp.matmul(rows, along, precision=_EXACT) * factor[None, :], None
-
-    start = jnp.zeros((coefficients.shape[0], along.shape[1]), along.dtype)
-    return jax.lax.scan(add, start, (coefficients.swapaxes(0, 1), across))[0]
+    One field after the other: all products at once, of a batch of galaxies, would leave the processor's caches.
+    """
+    return jax.lax.map(lambda field: clenshaw(jnp.matmul(field, along, precision=_EXACT), u), coefficients)
 
 
-def _polynomials(t: jax.Array, count: int) -> jax.Array:
+def _polynomials_at(t: jax.Array, count: int) -> jax.Array:
     """Chebyshev polynomials T_0 ... T_(count-1) of t (m,): (count, m), a block after the other.
 
     T_(k+b) = 2 T_b T_k - T_|k-b|. One after the other takes three times as long.

@@ -16,7 +16,6 @@ from galfit_sr.model.disc import Disc
 from galfit_sr.model.galaxy import GalaxyModel
 from galfit_sr.model.geometry import deproject
 from galfit_sr.model.grid import Canvas
-from galfit_sr.model.line_of_sight import moments
 from galfit_sr.model.scene import critical_density, make_scene
 from galfit_sr.model.thick_disc import ThickDisc
 from galfit_sr.parameters import default_parameters
@@ -183,21 +182,6 @@ def test_prior_draws_are_finite(dtype, fidelity):
         finite, gradients = map(np.asarray, looked(model, jnp.asarray(draws), scene, random_weights(SMALL, 6)))
     good = finite.all(axis=1) & np.isfinite(gradients).all(axis=1)
     assert good.all(), dict(zip(NAMES, draws[~good][0].tolist(), strict=True))
-
-
-@pytest.mark.parametrize("inclination", [0.1, 1.4, math.pi / 2])
-def test_steep_gradients_of_far_lines_stay_in_single_precision(inclination):
-    """A likelihood may be that steep, and the inverse square of what is left of the disc there is 1e34."""
-    with jax.enable_x64(False):
-
-        def steep(angle, thickness):
-            cosine, sine = jnp.cos(angle), jnp.sin(angle)
-            x, y = jnp.full((1, 1), 1.0), jnp.full((1, 1), 20.0) * jnp.sqrt(cosine**2 + (thickness * sine) ** 2)
-            return 1e8 * sum(jnp.sum(m) for m in moments(x, y, cosine, sine, thickness, jnp.sqrt))
-
-        angle, thickness = jnp.float32(inclination), jnp.float32(0.3)
-        slopes = jax.grad(steep, argnums=(0, 1))(angle, thickness)
-    assert np.all(np.isfinite(slopes))
 
 
 @pytest.mark.slow
