@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -46,6 +47,7 @@ _SMALLEST, _SMALLEST_ANGLE = 1e-10, 1e-6
 _FACE_ON = 1e-3
 """Smallest sine of an inclination; less makes no difference."""
 _EXACT = jax.lax.Precision.HIGHEST
+_product = partial(jnp.matmul, precision=_EXACT)
 
 
 class Moments(NamedTuple):
@@ -138,42 +140,39 @@ def _coefficients(steepness: jax.Array, velocity: jax.Array) -> jax.Array:
     basis = polynomials(_DENSITY.shape[-1], g)
     density, modes, means = (jnp.asarray(table, basis.dtype) for table in (_DENSITY, _MODES, _MOMENTS))
     curves = jnp.stack([velocity, velocity**2, velocity**2])
-    by_node = jnp.matmul(modes, basis[: modes.shape[-1]], precision=_EXACT)
+    by_node = _product(modes, basis[: modes.shape[-1]])
     weights = jnp.einsum("fnk,fn->fk", by_node, curves, precision=_EXACT)
     seen = jnp.einsum("fk,fkjr->fjr", weights, means, precision=_EXACT)
-    return jnp.concatenate([jnp.matmul(density, basis, precision=_EXACT)[None], seen])
+    return jnp.concatenate([_product(density, basis)[None], seen])
 
 
 @jax.custom_jvp
 def _series(coefficients: jax.Array, t: jax.Array, u: jax.Array) -> jax.Array:
-    """Sums of c_jk T_j(u) T_k(t) for coefficients (f, angles, radii) at points t, u (m,): (f, m)."""
-    return _summed(coefficients, _polynomials_at(t, coefficients.shape[-1]), u)
+    """Sums of c_jk T_j(u) T_k(t) for coefficients (f, angles, radii) at points t, u (m,): (f, m).
+
+    Each by one product and Clenshaw's recurrence, one field after the other: all products at once, of a batch of
+    galaxies, would leave the processor's caches.
+    """
+    along = _polynomials_at(t, coefficients.shape[-1])
+    return jax.lax.map(lambda field: clenshaw(_product(field, along), u), coefficients)
 
 
 @_series.defjvp
 def _series_jvp(primals, tangents):
-    """Derivatives are series too."""
     coefficients, t, u = primals
     change, dt, du = tangents
     angles, radii = coefficients.shape[1:]
     along, across = _polynomials_at(t, radii), _polynomials_at(u, angles)
-    by_t, by_u = (jnp.asarray(derivative(n), t.dtype) for n in (radii, angles))
-    slopes = (
-        jnp.matmul(coefficients, by_t, precision=_EXACT),
-        jnp.einsum("fjk,ji->fik", coefficients, by_u, precision=_EXACT),
-    )
-    value, d_t, d_u = jnp.split(_summed(jnp.concatenate([coefficients, *slopes]), along, u), 3)
-    # Linear in the change, and transposed for gradients: one product with all polynomials at once is best there.
-    moved = (jnp.einsum("fjk,km->fjm", change, along, precision=_EXACT) * across[None]).sum(1)
-    return value, moved + d_t * dt[None, :] + d_u * du[None, :]
 
+    def with_slopes(field: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        rows = _product(field, along)
+        value, by_u = jax.jvp(lambda u: clenshaw(rows, u), (u,), (jnp.ones_like(u),))
+        return value, clenshaw(_product(_product(field, jnp.asarray(derivative(radii), t.dtype)), along), u), by_u
 
-def _summed(coefficients: jax.Array, along: jax.Array, u: jax.Array) -> jax.Array:
-    """Sums of c_fjk T_j(u) along_k: (f, m), each by one product and Clenshaw's recurrence.
-
-    One field after the other: all products at once, of a batch of galaxies, would leave the processor's caches.
-    """
-    return jax.lax.map(lambda field: clenshaw(jnp.matmul(field, along, precision=_EXACT), u), coefficients)
+    value, by_t, by_u = jax.lax.map(with_slopes, coefficients)
+    # Linear in the change, and transposed for gradients.
+    moved = jax.lax.map(lambda field: (_product(field, along) * across).sum(0), change)
+    return value, moved + by_t * dt[None, :] + by_u * du[None, :]
 
 
 def _polynomials_at(t: jax.Array, count: int) -> jax.Array:
