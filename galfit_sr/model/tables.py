@@ -131,7 +131,7 @@ def _log_s(t: np.ndarray, half_width: float) -> np.ndarray:
 def make() -> dict[str, np.ndarray]:
     """All tables, by name."""
     t, g = _nodes(BULGE_TERMS), _nodes(SLOPE_TERMS)
-    slopes = np.mean(SLOPE_RANGE) + g * np.ptp(SLOPE_RANGE) / 2
+    slopes = _spread(g, np.array(SLOPE_RANGE))
     both = np.array([[projected(s, slope) for slope in slopes] for s in np.exp(_log_s(t, BULGE_HALF_WIDTH))])
     x = np.exp(_log_s(_nodes(THICK_TERMS), THICK_HALF_WIDTH))
     thicknesses = np.exp(_spread(_nodes(THICKNESS_TERMS), np.log(THICKNESS_RANGE)))
@@ -182,21 +182,14 @@ def make_lines() -> dict[str, np.ndarray]:
         ordered = along[..., None] / lines.radius
         moments = lines.share * np.stack([ordered / left[..., None], np.ones_like(ordered), ordered**2])
         t = (2 * np.log(np.clip(lines.radius, *CURVE_RADII)) - log_curve.sum()) / np.ptp(log_curve)
-        series = np.cos(np.arange(CURVE_NODES)[:, None, None, None] * np.arccos(t))
-        means.append(np.einsum("farn,marn->fmar", moments, series, optimize=True))
+        series = chebyshev.chebvander(t, CURVE_NODES - 1)
+        means.append(np.einsum("farn,arnm->fmar", moments, series, optimize=True))
 
-    def as_series(values: np.ndarray) -> np.ndarray:
-        """The first axis is the steepness, the last two are angle and radius."""
-        for axis in (0, -2, -1):
-            n = values.shape[axis]
-            to_series = np.linalg.inv(chebyshev.chebvander(_nodes(n), n - 1))
-            values = np.moveaxis(np.tensordot(to_series, values, (1, axis)), 0, axis)
-        return values
-
+    sky = (0, -2, -1)  # the axes of steepness, angle and radius
     falling = _FALL ** -np.arange(float(CURVE_NODES))
-    of_values = np.linalg.inv(chebyshev.chebvander(_nodes(CURVE_NODES), CURVE_NODES - 1))
+    of_values = _fit(np.eye(CURVE_NODES), (0,))
     modes, seen = [], []
-    for mean in as_series(np.array(means))[: STEEPNESS_TERMS[1]].swapaxes(0, 1):
+    for mean in _fit(np.array(means), sky)[: STEEPNESS_TERMS[1]].swapaxes(0, 1):
         rows, sizes, columns = np.linalg.svd(
             (mean * falling[:, None, None]).reshape(-1, angle.size * radius.size), full_matrices=False
         )
@@ -204,7 +197,7 @@ def make_lines() -> dict[str, np.ndarray]:
         modes.append(np.einsum("bmk,m,mn->nkb", kept, 1 / falling, of_values))
         seen.append(columns[:LINE_MODES].reshape(LINE_MODES, angle.size, radius.size))
     return {
-        "line_density": np.moveaxis(as_series(np.array(densities)), 0, -1),
+        "line_density": np.moveaxis(_fit(np.array(densities), sky), 0, -1),
         "line_nodes": np.exp(_spread(_nodes(CURVE_NODES), log_curve)),
         "line_modes": np.array(modes),
         "line_moments": np.array(seen),
@@ -216,10 +209,14 @@ def _spread(t: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return (ends.sum() + t * np.ptp(ends)) / 2
 
 
-def _fit(values: np.ndarray) -> np.ndarray:
-    """Coefficients of the two-dimensional series through values at the nodes of both coordinates."""
-    rows, columns = (chebyshev.chebvander(_nodes(n), n - 1) for n in values.shape)
-    return np.linalg.solve(rows, np.linalg.solve(columns, values.T).T)
+def _fit(values: np.ndarray, axes: tuple[int, ...] = (0, 1)) -> np.ndarray:
+    """Coefficients of the series through values at the nodes of the coordinates that belong to some axes."""
+    for axis in axes:
+        moved = np.moveaxis(values, axis, 0)
+        basis = chebyshev.chebvander(_nodes(len(moved)), len(moved) - 1)
+        fitted = np.linalg.solve(basis, moved.reshape(len(moved), -1)).reshape(moved.shape)
+        values = np.moveaxis(fitted, 0, axis)
+    return values
 
 
 if __name__ == "__main__":
