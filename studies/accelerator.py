@@ -1,11 +1,12 @@
 """What a GPU makes of likelihoods, gradients and fits, or whatever JAX finds where it runs.
 
     python studies/accelerator.py pixel conditioned nested nuts nss
+    JAX_ENABLE_X64=1 python studies/accelerator.py pixel nested
 
 A predictor's name: likelihoods and gradients per second of the bundled galaxy (80x80 pixels) by batch size, up to what
 fits into memory. A sampler's name: a fit of the bundled galaxy, from the first answer to the posterior. Each is kept as
-soon as it is there, in studies/results/accelerator.json, by device. (Single against double precision:
-studies/accuracy.py, on whatever device.)
+soon as it is there, in studies/results/accelerator.json, by device and precision. (How exact single precision is, and
+what a GPU computes beside a CPU: studies/accuracy.py.)
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def fitted(name: str) -> dict[str, Any]:
 
 def main(parts: list[str]) -> None:
     """Runs the parts that are named, and keeps each at once."""
-    device = jax.devices()[0].device_kind
+    device = jax.devices()[0].device_kind + (", float64" if jax.config.values["jax_enable_x64"] else "")
     for part in parts:
         if part in SAMPLERS:
             result: Any = fitted(part)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..emulation.emulator import Emulator
 from ..emulation.registry import find_emulator
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..files import write_text
 from ..inference.fit import fit, parameters_for
 from ..inference.nested import Nested
@@ -70,6 +70,7 @@ def study(
     galaxies: Sequence[str] | None = None,
     sampler: Nested | None = None,
     seed: int = 1,
+    corrected: bool = True,
     progress: Progress,
 ) -> dict[str, Any]:
     """Fits every galaxy at full resolution and with each emulator, without and with the correction, and compares.
@@ -81,8 +82,10 @@ def study(
         emulators: names of installed ones, folders that `galfit-sr train` wrote, or emulators themselves. The galaxies
             have the discs, thin or thick, that these are for.
         galaxies: which of `GALAXIES`; if not given, all that are inclined as the prior for such discs allows.
+            Nothing of others is returned, whatever the folder holds.
         sampler: settings of all fits.
         seed: of all fits.
+        corrected: whether what emulators give is corrected too.
         progress: called with a phrase, the share that is done (None if unknown) and a few words.
 
     Returns:
@@ -91,11 +94,15 @@ def study(
         in log evidence, and the record of the correction.
 
     Raises:
-        InputError: there is no emulator, one is unknown, two have one name or are for different discs, the folder holds
-            something else, or it cannot be written.
+        InputError: there is no emulator, one is unknown, two have one name or are for different discs, a galaxy is
+            unknown or inclined more than their prior allows, the folder holds something else, or it cannot be written.
     """
     named, components = _named(emulators)
-    galaxies = _within_prior(components) if galaxies is None else galaxies
+    known = _within_prior(components)
+    galaxies = known if galaxies is None else galaxies
+    for name in galaxies:
+        if name not in known:
+            raise InputError(unknown_name(name, known, "galaxy of the study"))
     sampler = sampler or Nested()
     settings = {"components": list(components), "sampler": dataclasses.asdict(sampler), "seed": seed}
     claim(folder, _MARK, settings, "study")
@@ -116,17 +123,16 @@ def study(
         for label, emulator in named.items():
             checkpoints = home / label
             checkpoints.mkdir(parents=True, exist_ok=True)
-            published = again(label, emulator=emulator, out=checkpoints)
-            # Goes on from the checkpoints of the plain run, whose samples it corrects.
-            corrected = again(f"{label}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True)
-            seconds = published.wall_seconds + sum(
-                spent for part, spent in corrected.timings.items() if part.startswith("exact")
-            )
-            compared = compare(reference, published, corrected).summary()
-            for predictor, contrast in compared["contrasts"].items():
-                run = compared["runs"][predictor]
-                is_plain = run["correction"] is None
-                rows[predictor] = _row(run, contrast, run["wall_seconds"] if is_plain else seconds)
+            fits = [again(label, emulator=emulator, out=checkpoints)]
+            seconds = [fits[0].wall_seconds]
+            if corrected:
+                # Goes on from the checkpoints of the plain run, whose samples it corrects.
+                fits.append(again(f"{label}, corrected", emulator=emulator, exact=True, out=checkpoints, resume=True))
+                exact = sum(spent for part, spent in fits[1].timings.items() if part.startswith("exact"))
+                seconds.append(seconds[0] + exact)
+            compared = compare(reference, *fits).summary()
+            for (predictor, contrast), spent in zip(compared["contrasts"].items(), seconds, strict=True):
+                rows[predictor] = _row(compared["runs"][predictor], contrast, spent)
         own = {key: getattr(reference, key) for key in ("log_evidence", "log_evidence_error", "n_likelihood_calls")}
         own |= {"seconds": reference.wall_seconds, "effective_samples": reference.effective_sample_size}
         found["galaxies"][name] = {"reference": own, "runs": rows}

@@ -99,6 +99,16 @@ def test_what_was_fitted_is_not_fitted_again(fits, tmp_path):
     assert fits == [("bicubic", False, False)]
 
 
+def test_without_the_correction(fits, tmp_path):
+    plain = made(tmp_path / "study", corrected=False)
+    assert fits == 2 * [(None, False, False), ("bicubic", False, False)]
+    assert "re-weighted" not in study_text(plain)
+    assert study_figure(plain).axes[0].lines
+    whole = made(tmp_path / "study")
+    for name, galaxy in plain["galaxies"].items():
+        assert galaxy["runs"] == {"bicubic": whole["galaxies"][name]["runs"]["bicubic"]}
+
+
 def test_an_infinite_khat_is_kept_and_shown(fits, tmp_path, monkeypatch):
     monkeypatch.setitem(RECORD, "khat", np.inf)
     made(tmp_path / "study")
@@ -158,6 +168,10 @@ def test_refusals(fits, tmp_path):
     fits.clear()
     with pytest.raises(InputError, match="bicubicc"):
         study(tmp_path / "new", ["bicubicc"], progress=silent)
+    with pytest.raises(InputError, match="unknown galaxy of the study 'compakt'; did you mean 'compact'"):
+        study(tmp_path / "new", ["bicubic"], galaxies=["typical", "compakt"], progress=silent)
+    with pytest.raises(InputError, match="unknown galaxy of the study 'edge-on'"):
+        study(tmp_path / "new", ["bicubic"], galaxies=["edge-on"], progress=silent)
     assert not fits
     assert not (tmp_path / "new").exists()
 
@@ -178,7 +192,9 @@ def test_galaxies_are_what_they_are_called():
     ("arguments", "sentence"),
     [
         (("--study", "one", "two"), "leave out the run folders"),
-        (("one", "two", "--emulator", "bicubic"), "add --study"),
+        (("one", "two", "--emulator", "bicubic"), "--emulator is for a study"),
+        (("one", "two", "--galaxy", "compact"), "--galaxy is for a study"),
+        (("one", "two", "--uncorrected"), "--uncorrected is for a study"),
     ],
 )
 def test_command_with_arguments_that_do_not_go_together(run, arguments, sentence):
@@ -187,10 +203,11 @@ def test_command_with_arguments_that_do_not_go_together(run, arguments, sentence
     assert sentence in result.stderr
 
 
-def test_command(fits, run, monkeypatch, tmp_path):
-    monkeypatch.setitem(study.__kwdefaults__, "galaxies", ("compact",))
-    result = run("compare", "--study", "--emulator", "bicubic", "--out", "study", "--json")
+def test_command(fits, run, tmp_path):
+    asked = ("--emulator", "bicubic", "--galaxy", "compact", "--uncorrected", "--out", "study", "--json")
+    result = run("compare", "--study", *asked)
     assert result.exit_code == 0, result.output
     (line,) = result.stdout.splitlines()
     assert list(json.loads(line)["galaxies"]) == ["compact"]
+    assert fits == [(None, False, False), ("bicubic", False, False)]
     assert {path.name for path in (tmp_path / "study").iterdir()} == {"compact", "study.json", "study.png", "study.txt"}
