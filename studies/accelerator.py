@@ -4,7 +4,7 @@
     JAX_ENABLE_X64=1 python studies/accelerator.py pixel nested
 
 A predictor's name: likelihoods and gradients per second of the bundled galaxy (80x80 pixels) by batch size, up to what
-fits into memory. A sampler's name: a fit of the bundled galaxy, from the first answer to the posterior. Each is kept as
+fits into memory. A sampler's name: a fit of the bundled galaxy, from the first answer to the posterior. All is kept as
 soon as it is there, in studies/results/accelerator.json, by device and precision. (How exact single precision is, and
 what a GPU computes beside a CPU: studies/accuracy.py.)
 """
@@ -15,6 +15,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,22 @@ def posed(name: str) -> Problem:
     return pose(galaxy, emulator=name)
 
 
-def rates(name: str) -> list[dict[str, Any]]:
-    """A row per function and batch size: seconds to compile, bytes, and evaluations per second."""
-    memory = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
+def rates(name: str) -> Iterator[list[dict[str, Any]]]:
+    """A row per function and batch size: seconds to compile, bytes, and evaluations per second; those that are there so
+    far, after each function."""
     problem = posed(name)
-    target, arrays = problem.target, problem.arrays
-    tasks = [(what, size) for what in FUNCTIONS for size in SIZES]
+    rows: list[dict[str, Any]] = []
+    for what in FUNCTIONS:
+        rows += rates_of(what, problem)
+        yield rows
 
-    def compiled(task: tuple[str, int]) -> tuple[Any, float]:
-        what, size = task
+
+def rates_of(what: str, problem: Problem) -> list[dict[str, Any]]:
+    """Those of one function."""
+    memory = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", math.inf)
+    target, arrays = problem.target, problem.arrays
+
+    def compiled(size: int) -> tuple[Any, float]:
         began = time.perf_counter()
         with full_precision():
             batched = jax.jit(jax.vmap(FUNCTIONS[what](target.latent_log_likelihood), in_axes=(0, None)))
@@ -64,9 +72,9 @@ def rates(name: str) -> list[dict[str, Any]]:
         return program, time.perf_counter() - began
 
     with ThreadPoolExecutor() as pool:
-        programs = list(pool.map(compiled, tasks))
+        programs = list(pool.map(compiled, SIZES))
     rows = []
-    for (what, size), (program, seconds) in zip(tasks, programs, strict=True):
+    for size, (program, seconds) in zip(SIZES, programs, strict=True):
         needed = program.memory_analysis().temp_size_in_bytes
         row = {"what": what, "batch": size, "compile_s": seconds, "bytes": needed}
         if needed < MOST_MEMORY * memory:
@@ -74,7 +82,7 @@ def rates(name: str) -> list[dict[str, Any]]:
             jax.block_until_ready(program(z, arrays))
             row["per_second"] = 1e3 * size / median_ms(lambda run=program, z=z: jax.block_until_ready(run(z, arrays)))
         rows.append(row)
-        print(name, row, flush=True)
+        print(row, flush=True)
     return rows
 
 
@@ -104,13 +112,11 @@ def main(parts: list[str]) -> None:
     """Runs the parts that are named, and keeps each at once."""
     device = jax.devices()[0].device_kind + (", float64" if jax.config.values["jax_enable_x64"] else "")
     for part in parts:
-        if part in SAMPLERS:
-            result: Any = fitted(part)
-        else:
-            result = rates(part)
-        found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        found.setdefault(device, {})[part] = result
-        RESULTS.write_text(json.dumps(found, indent=1))
+        results: Iterable[Any] = [fitted(part)] if part in SAMPLERS else rates(part)
+        for result in results:
+            found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            found.setdefault(device, {})[part] = result
+            RESULTS.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -265,6 +265,13 @@ def _latent_covariance(problem: Problem, z: jax.Array) -> np.ndarray:
     return np.linalg.inv(jacobian @ jacobian.T)
 
 
+def residuals_at(problem: Problem, places: np.ndarray) -> np.ndarray:
+    """(n, m) float32, what the data see at latent coordinates (n, ndim), see `Target.residuals`."""
+    dtype = problem.arrays.shift.dtype
+    rows = (_residuals(problem.target, jnp.asarray(place, dtype), problem.arrays) for place in places)
+    return np.stack([np.asarray(row, dtype=np.float32) for row in rows])
+
+
 class Curvature(NamedTuple):
     """How what the data see bends around a place, by singular directions of the residuals' Jacobian, sharpest first.
 

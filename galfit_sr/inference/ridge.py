@@ -83,6 +83,10 @@ class RidgedTarget:
         value = self.target.latent_log_likelihood(z, arrays.arrays) + log_standard_normal(z) - log_standard_normal(y)
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
+    def residuals(self, y: jax.Array, arrays: RidgedArrays) -> jax.Array:
+        """Those at y (ndim,), see `Target.residuals`: volumes are preserved."""
+        return self.target.residuals(self.latent(y, arrays), arrays.arrays)
+
 
 def across(ridge: Ridge, place: jax.Array) -> jax.Array:
     """(ndim,) how far the ridges are from straight, by the directions along them, in which y and z agree."""

@@ -1,11 +1,13 @@
-"""The first answer bent into the shape of the posterior, by variational inference with the gradients of the likelihood.
+"""The first answer bent into the shape of the posterior, by variational inference.
 
 A flow is trained (Rezende & Mohamed 2015, arXiv:1505.05770; as a map for samplers, Hoffman et al. 2019,
 arXiv:1903.03704) to minimise first the Kullback-Leibler divergence from the posterior to itself, which finds the
 posterior and misses its tails, then Renyi's divergence of order one half (Li & Turner 2016, arXiv:1602.02311), under
 which draws count by the root of their importance weight and tails are filled. The noise of the gradients vanishes as
-the flow comes close (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194); its weights are averaged over the steps. It need
-not succeed: it only shapes the density from which a sampler starts.
+the flow comes close (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194); its weights are averaged over the steps. What it is
+trained on is an `expansion` of the posterior, made anew in every round where the flow then is: the model itself is
+needed at some hundred places a round, and without gradients. It need not succeed: it only shapes the density from which
+a sampler starts.
 """
 
 from __future__ import annotations
@@ -19,22 +21,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh
 
-from ..devices import devices_for, replicated, spread
 from ..progress import Progress
+from .expansion import Expansion, expanded, log_posterior
 from .flow import Flow, make_flow, to_latent, to_straight, untrained_couplings
 from .importance import weigh
 from .maximum import Mode
 from .mixture import MOST_COMPONENTS, Mixture, laplace_mixture, mode_weights
 from .perceptron import Perceptron
-from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods, log_standard_normal
+from .problem import CHUNK, Problem, log_likelihoods, log_standard_normal
 
-_BATCH, _STEPS = 32, 250
+_BATCH, _STEPS = 32, 500
 """Draws of a step, steps of a round."""
-_ROUNDS, _FINDS = 8, 2
-"""Rounds, and how many of them at most find the posterior before the others fill the tails: what a flow misses it does
-not draw, so that its efficiency tells little before."""
+_ROUNDS = 8
+"""The first finds the posterior, the others fill the tails."""
+_PLACES, _WIDER = 512, 1.5
+"""Where a posterior is expanded: draws from the flow, half of them so much wider."""
 _FILLING = 0.5
 """Power of a draw's importance weight by which it counts when tails are filled."""
 _PATIENCE, _MORE = 2, 1.25
@@ -45,7 +47,7 @@ _DEPTH = 5.0
 arms of a bent posterior lie thousands of nats up, and their draws would drag everything to its middle."""
 HOPELESS = 7.0
 """Nats by which a mode's evidence may lie below the best before more rounds are spent on it."""
-_EFFICIENT = 0.5
+_EFFICIENT = 0.7
 """Efficiency of importance sampling from the flow at which it is good enough."""
 
 
@@ -65,7 +67,7 @@ class _BentMode:
         couplings: trained.
         efficiency: of importance sampling from the flow.
         log_evidence: of the mode, by that sampling, less the offset of the likelihood.
-        calls: likelihoods and gradients so far.
+        calls: likelihoods and residuals so far.
     """
 
     couplings: Perceptron
@@ -80,7 +82,7 @@ class Bent(NamedTuple):
     Attributes:
         mixture: of them.
         log_evidence: of the posterior, by importance sampling from each, less the offset of the likelihood.
-        calls: likelihoods and gradients that it took.
+        calls: likelihoods and residuals that it took.
     """
 
     mixture: Mixture
@@ -124,35 +126,40 @@ def _bent(
 ) -> _BentMode:
     weights_seed, draws_seed = (int(word) for word in seed.generate_state(2))
     dtype = problem.arrays.shift.dtype
-    mesh = devices_for(_BATCH)
     flow = make_flow(mode.z, mode.covariance, untrained_couplings(mode.z.size, weights_seed), dtype)
     # One vector for the optimiser: leaf by leaf it takes three times as long to compile.
     weights, couplings_of = ravel_pytree(flow.couplings)
     training = _Training(weights, weights, _optimiser().init(weights))
-    flow, training, arrays = replicated((flow, training, problem.arrays), mesh)
+    averaged = flow
     key, draws_key = jax.random.split(jax.random.key(draws_seed))
     words = name
-    finding: list[_BentMode] = []
-    filling: list[_BentMode] = []
+    rounds: list[_BentMode] = []
     for number in range(_ROUNDS):
         if progress is not None:
             progress("bending", None, words)
-        fills = number >= _FINDS or any(one.efficiency > _EFFICIENT for one in finding)
-        power = jnp.asarray(_FILLING if fills else 0.0, dtype)
-        round_key = jax.random.fold_in(key, number)
-        training = _train(problem.target, mesh, flow, training, power, round_key, arrays)
+        places_key, round_key = jax.random.split(jax.random.fold_in(key, number))
+        expansion = expanded(problem, flow, np.asarray(_places(averaged, places_key), np.float64))
+        power = jnp.asarray(_FILLING if number else 0.0, dtype)
+        training = _train(flow, training, power, round_key, expansion)
         averaged = flow._replace(couplings=couplings_of(training.average))
         weighed = weigh(_log_ratios(problem, averaged, draws_key))
         couplings = Perceptron(*(np.asarray(a, np.float32) for a in averaged.couplings))
-        calls = (number + 1) * (_BATCH * _STEPS + CHUNK)
-        bent = _BentMode(couplings, weighed.effective / CHUNK, weighed.log_mean, calls)
-        (filling if fills else finding).append(bent)
-        words = f"{name}, {bent.efficiency:.0%} efficient"
-        enough = fills and (bent.efficiency > _EFFICIENT or _stalled(filling))
-        if enough or bent.log_evidence < best - HOPELESS:
+        calls = (number + 1) * (_PLACES + 1 + CHUNK)
+        rounds.append(_BentMode(couplings, weighed.effective / CHUNK, weighed.log_mean, calls))
+        words = f"{name}, {rounds[-1].efficiency:.0%} efficient"
+        filled = rounds[1:]
+        enough = filled and (filled[-1].efficiency > _EFFICIENT or _stalled(filled))
+        if enough or rounds[-1].log_evidence < best - HOPELESS:
             break
-    chosen = max(filling or finding[-1:], key=lambda one: one.efficiency)
-    return dataclasses.replace(chosen, calls=calls)
+    chosen = max(rounds[1:] or rounds, key=lambda one: one.efficiency)
+    return dataclasses.replace(chosen, calls=rounds[-1].calls)
+
+
+@jax.jit
+def _places(flow: Flow, key: jax.Array) -> jax.Array:
+    """Latent draws (_PLACES, ndim) from a flow, every second one wider."""
+    x = jax.random.normal(key, (_PLACES, flow.centre.size), flow.centre.dtype)
+    return jax.vmap(lambda row: to_latent(flow, row)[0])(x.at[::2].multiply(_WIDER))
 
 
 def _stalled(rounds: list[_BentMode]) -> bool:
@@ -182,20 +189,11 @@ def _optimiser() -> optax.GradientTransformation:
     return optax.chain(optax.zero_nans(), optax.clip_by_global_norm(_MOST_NORM), optax.adam(_RATE))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _train(
-    target: Target, mesh: Mesh, flow: Flow, training: _Training, power: jax.Array, key: jax.Array, arrays: Arrays
-) -> _Training:
+@jax.jit
+def _train(flow: Flow, training: _Training, power: jax.Array, key: jax.Array, expansion: Expansion) -> _Training:
     """A round of steps; of the flow all but the couplings stays as it is."""
     optimiser = _optimiser()
     couplings_of = ravel_pytree(flow.couplings)[1]
-
-    def log_posterior(z, arrays):
-        value, gradient = jax.value_and_grad(
-            lambda z: target.latent_log_likelihood(z, arrays) + log_standard_normal(z)
-        )(z)
-        usable = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))
-        return jnp.where(usable, value, -jnp.inf), jnp.where(usable, gradient, 0.0)
 
     def step(state, key):
         x = jax.random.normal(key, (_BATCH, flow.centre.size), flow.centre.dtype)
@@ -210,11 +208,10 @@ def _train(
             return log_standard_normal(straight) - log_jacobian
 
         z, back = jax.vjp(draws, state.weights)
-        value, posterior_slope = spread(log_posterior, mesh, z, arrays)
+        value, posterior_slope = jax.vmap(jax.value_and_grad(partial(log_posterior, expansion)))(z)
         density, flow_slope = jax.vmap(jax.value_and_grad(log_flow))(z)
         share = jax.nn.softmax(power * (value - density))
-        below = jnp.where(jnp.isfinite(value), jnp.max(value) - value, 0.0)
-        damped = posterior_slope / (1 + below / (_DEPTH * z.shape[1]))[:, None]
+        damped = posterior_slope / (1 + (jnp.max(value) - value) / (_DEPTH * z.shape[1]))[:, None]
         (gradient,) = back(share[:, None] * (flow_slope - damped))
         updates, moments = optimiser.update(gradient, state.optimiser, state.weights)
         weights = optax.apply_updates(state.weights, updates)

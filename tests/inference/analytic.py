@@ -75,6 +75,12 @@ class GaussianSum:
         white = jnp.einsum("kij,kj->ki", arrays.whitening, z[None, :] - arrays.means)
         return jax.nn.logsumexp(arrays.log_norms - 0.5 * jnp.sum(white**2, axis=1))
 
+    def residuals(self, z: jax.Array, arrays: GaussianArrays) -> jax.Array:
+        """Of the component that is the largest there: of components that do not overlap."""
+        white = jnp.einsum("kij,kj->ki", arrays.whitening, z[None, :] - arrays.means)
+        largest = jnp.argmax(arrays.log_norms - 0.5 * jnp.sum(white**2, axis=1))
+        return jnp.concatenate([white[largest], z])
+
 
 EVALUATED: list[int] = []
 
@@ -109,6 +115,13 @@ class StudentProduct:
         white = (arrays.rotation @ z - arrays.centres) / arrays.widths
         norm = student.logpdf(0.0, nu)
         return jnp.sum(norm - jnp.log(arrays.widths) - 0.5 * (nu + 1) * jnp.log1p(white**2 / nu))
+
+    def residuals(self, z: jax.Array, arrays: StudentArrays) -> jax.Array:
+        nu = self.degrees_of_freedom
+        white = (arrays.rotation @ z - arrays.centres) / arrays.widths
+        # Smooth where it vanishes, gradients included.
+        square = jnp.maximum(white**2, 1e-20)
+        return jnp.concatenate([white * jnp.sqrt((nu + 1) * jnp.log1p(square / nu) / square), z])
 
 
 def gaussian_sum(weights, means, covariances, dtype=jnp.float64) -> Known:

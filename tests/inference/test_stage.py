@@ -41,8 +41,8 @@ def assert_same_stage(stage: Stage, other: Stage) -> None:
 def test_calls_are_those_of_all_parts(whole):
     assert whole.sampled.converged
     assert list(whole.seconds) == ["first answer", "bending", "nested sampling"]
-    # Besides the sampling there are the searches, and at least one round of 250 steps with 32 draws.
-    assert whole.calls > whole.sampled.calls + 250 * 32
+    # Besides the sampling there are the searches, and at least two rounds with an expansion from 513 places.
+    assert whole.calls > whole.sampled.calls + 2 * (513 + 1024)
 
 
 def test_a_limit_ends_it_and_it_goes_on(whole, tmp_path):
