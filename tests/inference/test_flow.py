@@ -126,14 +126,21 @@ def test_a_bend_of_many_widths_is_learnt(bent):
     assert abs(log_evidence - banana_evidence()) < 4 * error
 
 
-def test_long_arms_are_covered():
-    """A flow that learns from quadratic residuals makes arms too short; the density that a run starts from does not.
-
-    The shape of a tail that is fitted to 3 sqrt(20,000) weights is known to 0.07.
-    """
+@pytest.mark.xfail(strict=True, reason="flows learn from quadratic residuals, which make arms too short: k-hat 0.57")
+def test_tails_are_filled():
+    """After the first round four fifths of the draws count already, but k-hat is 0.64: its tails are too thin."""
     known = analytic.student_arms(4)
     mixture = bend(known.problem, known.modes, seed=3).mixture
-    assert weigh(log_weights_of(mixture, known.problem, 20_000)).khat > 0.5
+    weighed = weigh(log_weights_of(mixture, known.problem, 20_000))
+    # The shape of a tail that is fitted to 3 sqrt(20,000) weights is known to 0.07.
+    assert weighed.khat < 0.5
+    assert weighed.effective > 0.5 * 20_000
+
+
+def test_the_proposal_covers_long_arms():
+    """The density that a run starts from covers the arms that its flow makes too short."""
+    known = analytic.student_arms(4)
+    mixture = bend(known.problem, known.modes, seed=3).mixture
     proposal = make_proposal(4, mixture, DTYPE)
     z = jnp.asarray(from_cube(proposal, np.random.default_rng(7).random((20_000, 5))))
     log_likelihood = jax.vmap(known.problem.target.latent_log_likelihood, (0, None))(z, known.problem.arrays)
