@@ -27,7 +27,7 @@ _SPARSE = 6.0
 """Nats above the lower quartile at which a draw is not covered: the widest parts of a proposal end there."""
 _FEW = 2
 """Draws in such places that need another stratum."""
-_TRIES = 2 * MOST_COMPONENTS
+_TRIES = MOST_COMPONENTS + 6
 
 
 def covering(problem: Problem, modes: tuple[Mode, ...], seed: int, progress: Progress | None = None) -> Start:

@@ -12,7 +12,7 @@ from .flow import Flow, make_flow, straight_couplings
 from .maximum import Mode
 from .perceptron import Perceptron
 
-MOST_COMPONENTS = 6
+MOST_COMPONENTS = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from galfit_sr.inference import variational
 from galfit_sr.inference.flow import Flow, make_flow, straight_couplings, to_latent, to_straight
 from galfit_sr.inference.importance import weigh
 from galfit_sr.inference.maximum import Mode
@@ -149,6 +150,22 @@ def test_the_proposal_covers_long_arms():
     assert weighed.effective > 0.3 * 20_000
     error = np.sqrt((20_000 / weighed.effective - 1) / 20_000)
     assert abs(weighed.log_mean + analytic.OFFSET - known.log_evidence) < 4 * error
+
+
+@pytest.mark.parametrize(("efficiency", "given_up"), [(0.5, True), (0.005, False)])
+def test_an_inefficient_flow_is_not_hopeless_yet(monkeypatch, efficiency, given_up):
+    """A first round that puts a mode eight nats below the best ends it only if that can be believed."""
+    real, rounds = variational.weigh, []
+
+    def weighed(log_ratios):
+        rounds.append(real(log_ratios))
+        first = len(rounds) == 1
+        return rounds[-1]._replace(log_mean=-8.0, effective=efficiency * len(log_ratios)) if first else rounds[-1]
+
+    monkeypatch.setattr(variational, "weigh", weighed)
+    found = bend(BANANA, (MODE,), seed=1, best=0.0)
+    assert (len(rounds) == 1) is given_up
+    assert (found.log_evidence == -8.0) is given_up
 
 
 def test_weights_of_the_modes_are_the_roots_of_their_evidences():
