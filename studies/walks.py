@@ -179,7 +179,7 @@ class Rival:
         """Half of it for Galilean steps, which aim at one half, the sampler at a quarter; slices need no scale."""
         return float(np.mean(accepted)) / 2 if self.program is galilean_walk else walk.ACCEPTANCE
 
-    def run(self, rng: np.random.Generator, start, steps, *, threshold: float, power: float, scale: float) -> Walked:
+    def run(self, rng: np.random.Generator, start, steps, *, threshold: float, scale: float) -> Walked:
         """See `walk.Kernel.run`."""
         arrays = self.problem.arrays
         dtype, ndim = arrays.shift.dtype, steps.shape[-1]
