@@ -1,9 +1,7 @@
 """Double precision for every test, and no silent change of rank; tests of float32 pass float32 arrays."""
 
 import gc
-import os
 import signal
-import tempfile
 from pathlib import Path
 
 import jax
@@ -16,13 +14,6 @@ jax.config.update("jax_enable_x64", True)
 # Commands that run inside this process find it set, and leave it.
 jax.config.update("jax_num_cpu_devices", 1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# What one process has compiled, the others take from here; nothing is left of earlier runs.
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    _PROGRAMS = tempfile.TemporaryDirectory()
-    os.environ["GALFIT_SR_TEST_PROGRAMS"] = _PROGRAMS.name
-jax.config.update("jax_compilation_cache_dir", os.environ["GALFIT_SR_TEST_PROGRAMS"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 gc.set_threshold(50_000)  # as the command does
 
