@@ -17,6 +17,9 @@ from .statistics import equal_weight_rows
 LEAST_EFFECTIVE = 400.0
 """Effective samples that re-weighting must leave: fewer do not tell the quantiles that are reported."""
 
+_MOST_DRAWS = 2000
+"""That are weighed: an exact likelihood of a thick disc takes ten milliseconds."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
@@ -70,15 +73,15 @@ class Reweighted(NamedTuple):
 def reweigh(problem: Problem, run: Sampled, seed: int) -> Reweighted:
     """Weighs a run's samples with another likelihood.
 
-    As many draws as the samples are worth get the ratio of the likelihoods as their weight, Pareto-smoothed; the mean
-    ratio is that of the evidences.
+    As many draws as the samples are worth, two thousand at most, get the ratio of the likelihoods as their weight,
+    Pareto-smoothed; the mean ratio is that of the evidences.
 
     Args:
         problem: with the exact likelihood, and the latent coordinates of the run.
         run: with an approximate likelihood of the same data.
         seed: of the draws.
     """
-    count = int(np.ceil(run.effective_sample_size))
+    count = min(int(np.ceil(run.effective_sample_size)), _MOST_DRAWS)
     rows = equal_weight_rows(np.exp(run.log_weights), count, seed)
     z = run.z[rows]
     exact = log_likelihoods(problem, z) + problem.offset

@@ -13,6 +13,7 @@ from dynesty.internal_samplers import InternalSampler, SamplerReturn
 from scipy.special import ndtr
 
 from .checkpoint import mark_of
+from .points import Points
 from .problem import CHUNK, Problem, batch_log_likelihood, log_likelihoods
 from .proposal import batch_log_ratio, from_cube, log_ratio
 from .stopwatch import Stopwatch
@@ -79,7 +80,8 @@ _INSIDE = np.finfo(float).tiny, 1 - np.finfo(float).epsneg
 class Walks(InternalSampler):
     """dynesty's door to the kernel: all walks of a queue run in one compiled call.
 
-    While more than one in `walks` draws from q lies above the threshold, plain draws are cheaper than walks, and exact.
+    In dynamic runs, while more than one in `walks` draws from q lies above the threshold, plain draws are cheaper than
+    walks, and exact; static ones begin with all of these, see `draws`.
 
     Live points have one of two colours. A walk steps by differences of points of the other colour, and the new point
     takes that of its start: a walker must not step by its own relatives. A point alone in an arm of the region would
@@ -88,13 +90,13 @@ class Walks(InternalSampler):
     from any live point, so that their numbers drift; when one has become rare the colours are dealt again.
     """
 
-    def __init__(self, engine: Engine, **kwargs: Any) -> None:
-        super().__init__(engine=engine, **kwargs)
-        self.engine = engine
+    def __init__(self, engine: Engine, fallen: Points, drawing: bool = False, **kwargs: Any) -> None:
+        """Args: of the run, those of its points that died before the first walk, and whether to draw at first."""
+        super().__init__(engine=engine, fallen=fallen, drawing=drawing, **kwargs)
+        self.engine, self.fallen, self._drawing = engine, fallen, drawing
         self.scale = FIRST_SCALE
         self.accepted, self.walked = 0.0, 0
         self._pending: list[float] = []
-        self._drawing = True
         self._drawn: list[SamplerReturn] = []
         self._floor, self._owed = -np.inf, 0
 
@@ -178,10 +180,15 @@ class Walks(InternalSampler):
             self._pending.clear()
 
 
+def in_cube(v: np.ndarray) -> np.ndarray:
+    """Places in the unit cube of points (..., ndim + 2), as the prior has them: dynesty wants to know, we do not."""
+    return np.concatenate([np.full_like(v[..., :1], 0.5), np.clip(ndtr(v[..., :-2]), *_INSIDE), v[..., -1:]], axis=-1)
+
+
 def _returned(v: np.ndarray, value: float, calls: int, tuning: dict[str, float] | None) -> SamplerReturn:
-    """A new point as dynesty takes it; its place in the unit cube is that of the prior."""
+    """A new point as dynesty takes it."""
     return SamplerReturn(
-        u=np.concatenate([[0.5], np.clip(ndtr(v[:-2]), *_INSIDE), v[-1:]]),
+        u=in_cube(v),
         v=v,
         logl=value,
         ncalls=calls,

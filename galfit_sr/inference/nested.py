@@ -18,10 +18,12 @@ from ..files import write_failure
 from ..numeric import check_positive, check_whole
 from ..progress import Progress
 from .checkpoint import foreign_checkpoint, unreadable_checkpoint
-from .engine import Engine, ForeignCheckpoint, Walks, stands_in
+from .draws import CHECKPOINT_SECONDS, draw, holds_draws
+from .engine import Engine, ForeignCheckpoint, Walks, in_cube, stands_in
 from .limits import check_limits, reached
 from .lineage import births, families, family_error, relatedness
 from .mixture import Mixture
+from .points import Points, nobody, remaining
 from .problem import Problem
 from .proposal import Rivals, make_proposal
 from .sampled import Sampled, evidence_error, information
@@ -29,7 +31,6 @@ from .walk import make_kernel
 
 _WALKS = {"repartitioned": 60, "prior": 120}
 STARTS = tuple(_WALKS)
-CHECKPOINT_SECONDS = 30.0
 _LEAST_LIVE = 60
 """Of one of several runs: steps are differences of half of them, and must span 18 dimensions."""
 _ENDING = {
@@ -113,8 +114,11 @@ def folds_left(remaining: float, ndim: int, dlogz: float) -> float:
     return beyond + min(remaining, bulk) + max(math.log(1 / dlogz), 0.0)
 
 
-class _OutOfBudget(Exception):
-    """A limit on time or calls was reached."""
+class _Ended(Exception):
+    """The run came to its end, or to a limit on time or calls."""
+
+    def __init__(self, *, converged: bool) -> None:
+        self.converged = converged
 
 
 def run_nested(
@@ -151,63 +155,91 @@ def run_nested(
     limitless = dataclasses.replace(settings, max_seconds=None, max_calls=None)
     engine = Engine(problem, kernel, repr((limitless, seed)))
     watch = _Watch(settings, ndim, progress)
-    options: dict[str, Any] = {"print_func": watch, "print_progress": True, "resume": False}
-    if checkpoint is not None:
-        options |= {"checkpoint_file": str(checkpoint), "checkpoint_every": CHECKPOINT_SECONDS}
+    resumed = resume and checkpoint is not None and checkpoint.exists() and not holds_draws(checkpoint)
+    options: dict[str, Any] = {"resume": resumed}
     with warnings.catch_warnings():
         # What dynesty would warn of (limits, plateaus) ends up in the result and its diagnosis.
         warnings.simplefilter("ignore")
-        if resume and checkpoint is not None and checkpoint.exists():
+        if resumed and checkpoint is not None:
             sampler = _restore(checkpoint, engine)
-            options["resume"] = True
+        elif settings.dynamic:
+            sampler = _start_dynamic(engine, settings, seed, options)
         else:
-            sampler = _start(engine, settings, seed, options)
-        watch.sampler = sampler
+            wanted = settings.nlive * kernel.calls
+            draws = draw(engine, wanted, seed, watch.draws, checkpoint, resume)
+            enough = watch.left(draws) <= settings.dlogz
+            if enough or draws.value.size < wanted:
+                return _collected(engine, draws, draws.value.size, enough)
+            sampler = _start(engine, settings, seed, draws)
+        watch.walks(sampler)
         try:
-            converged = _run(sampler, settings, options, checkpoint)
+            converged = _run(sampler, settings, options, watch, checkpoint)
         except OSError as error:
             # dynesty writes nothing but its checkpoint.
             raise InputError(write_failure(checkpoint or Path(), error)) from error
-        converged = converged and _finished(sampler, settings)
-        return _collect(engine, sampler, converged, seed)
+        fallen, results = watch.fallen, sampler.results
+        calls = fallen.value.size + int(np.sum(results.ncall))
+        return _collected(engine, _points(results, fallen), calls, converged, _walks(sampler))
 
 
-def _start(engine: Engine, settings: Nested, seed: int, options: dict[str, Any]) -> Any:
+def _start(engine: Engine, settings: Nested, seed: int, draws: Points) -> Any:
+    fallen = draws.first(draws.value.size - settings.nlive)
+    live = draws.v[-settings.nlive :], draws.value[-settings.nlive :]
+    rng = np.random.default_rng((seed, draws.value.size))
+    sampler = dynesty.NestedSampler(
+        *_given(engine), live_points=(in_cube(live[0]), *live), **_common(engine, settings, Walks(engine, fallen), rng)
+    )
+    # Our own walks from the first step on, instead of dynesty's draws, which are not batched.
+    sampler.update_bound_if_needed(-np.inf, force=True)
+    return sampler
+
+
+def _start_dynamic(engine: Engine, settings: Nested, seed: int, options: dict[str, Any]) -> Any:
     rng = np.random.default_rng(seed)
     u = rng.random((settings.nlive, engine.dimensions))
     v = engine.transform(u)
-    live = (u, v, engine.log_likelihoods(v[:, :-2]))
-    common = {
+    options["live_points"] = u, v, engine.log_likelihoods(v[:, :-2])
+    walks = Walks(engine, nobody(engine.dimensions), drawing=True)
+    return dynesty.DynamicNestedSampler(*_given(engine), **_common(engine, settings, walks, rng))
+
+
+def _given(engine: Engine) -> tuple[Any, Any, int]:
+    return engine.log_likelihood, engine.transform, engine.dimensions
+
+
+def _common(engine: Engine, settings: Nested, walks: Walks, rng: np.random.Generator) -> dict[str, Any]:
+    return {
         "nlive": settings.nlive,
         "bound": "none",
-        "sample": Walks(engine),
+        "sample": walks,
         "pool": engine,
         "queue_size": settings.walkers,
         "rstate": rng,
         "first_update": {"min_ncall": 0, "min_eff": 200.0},
     }
-    if settings.dynamic:
-        options["live_points"] = live
-        return dynesty.DynamicNestedSampler(engine.log_likelihood, engine.transform, engine.dimensions, **common)
-    sampler = dynesty.NestedSampler(
-        engine.log_likelihood, engine.transform, engine.dimensions, live_points=live, **common
-    )
-    # Our own draws from the first step on, instead of dynesty's, which are not batched.
-    sampler.update_bound_if_needed(-np.inf, force=True)
-    return sampler
 
 
-def _run(sampler: Any, settings: Nested, options: dict[str, Any], checkpoint: Path | None) -> bool:
+def _walks(sampler: Any) -> Any:
+    return sampler.internal_sampler if hasattr(sampler, "internal_sampler") else sampler.sampler.internal_sampler
+
+
+def _run(sampler: Any, settings: Nested, options: dict[str, Any], watch: _Watch, checkpoint: Path | None) -> bool:
     """Whether the run came to its own end, not to a limit."""
+    options |= {"print_func": watch, "print_progress": True}
+    if checkpoint is not None:
+        options |= {"checkpoint_file": str(checkpoint), "checkpoint_every": CHECKPOINT_SECONDS}
     try:
+        if options["resume"] and not settings.dynamic:
+            # One that was interrupted after its last step takes no more.
+            watch.check_end()
         sampler.run_nested(**options, **_limits(settings))
-    except _OutOfBudget:
+    except _Ended as ended:
         if checkpoint is not None:
             sampler.save(str(checkpoint))
         if not settings.dynamic:
             sampler.add_final_live(print_progress=False)
-        return False
-    return True
+        return ended.converged
+    return len(sampler.results.logl) > settings.nlive
 
 
 def _limits(settings: Nested) -> dict[str, Any]:
@@ -217,53 +249,83 @@ def _limits(settings: Nested) -> dict[str, Any]:
     return {"dlogz": settings.dlogz}
 
 
-def _finished(sampler: Any, settings: Nested) -> bool:
-    return len(sampler.results.logl) > settings.nlive
-
-
 class _Watch:
-    """Progress, and the limits on time and calls; dynesty calls it at every iteration."""
+    """Progress, limits on time and calls, and the end of a static run; dynesty calls it at every iteration."""
 
     def __init__(self, settings: Nested, ndim: int, progress: Progress | None) -> None:
         self.settings, self.ndim, self.progress = settings, ndim, progress
         self.began = self.told = time.monotonic()
         self.sampler: Any = None
+        self.fallen = nobody(ndim + 2)
+
+    def left(self, draws: Points) -> float:
+        """What the best of plain draws, as live points, can add to the log evidence of the others."""
+        fallen = draws.first(draws.value.size - self.settings.nlive)
+        return remaining(fallen.log_evidence(), draws.value[-1], fallen.left()) if fallen.value.size else np.inf
+
+    def draws(self, draws: Points) -> bool:
+        """Takes note of them; whether a limit is reached, and the run has points enough to end."""
+        calls = draws.value.size
+        self._tell(calls, draws.log_evidence(), self.left(draws))
+        return calls > self.settings.nlive and reached(self.settings, self.began, calls)
+
+    def walks(self, sampler: Any) -> None:
+        """Takes note of what goes on from there, in the volume that the fallen have left."""
+        self.sampler = sampler
+        if not self.settings.dynamic:
+            self.fallen = _walks(sampler).fallen
+        self.volume = self.fallen.left()
+        self.below = self.fallen.log_evidence() - self.volume
+
+    def check_end(self) -> float:
+        """What the live points of a static run can still add; dynesty does not know of the fallen.
+
+        Raises:
+            _Ended: it is no longer worth while.
+        """
+        run = self.sampler.saved_run
+        below = float(np.logaddexp(self.below, run["logz"][-1]))
+        left = remaining(below, np.max(self.sampler.live_logl), run["logvol"][-1])
+        if left <= self.settings.dlogz:
+            raise _Ended(converged=True)
+        return left
 
     def __call__(self, results: Any, iteration: int, calls: int, **details: Any) -> None:
-        now = time.monotonic()
         # While dynesty adds its last live points it can neither be stopped nor resumed, and is about to end anyway.
         ending = "add_live_it" in details or getattr(self.sampler, "internal_state", None) in _ENDING
-        if not ending and reached(self.settings, self.began, calls):
-            raise _OutOfBudget
+        calls += self.fallen.value.size
+        left = float(results.delta_logz)
+        if not ending:
+            left = left if self.settings.dynamic else self.check_end()
+            if reached(self.settings, self.began, calls):
+                raise _Ended(converged=False)
+        below = np.logaddexp(self.below, getattr(results, "logz", -np.inf))
+        self._tell(calls, below + self.volume, left)
+
+    def _tell(self, calls: int, log_evidence: float, left: float) -> None:
+        now = time.monotonic()
         if self.progress is None or now - self.told < 0.2:
             return
         self.told = now
-        text = f"{calls:,} calls"
-        if hasattr(results, "logz"):
-            text += f", log evidence {results.logz:.1f}"
-        self.progress("nested sampling", self._share(float(results.delta_logz), calls), text)
-
-    def _share(self, remaining: float, calls: int) -> float:
-        """Of the likelihoods: the first iterations, without walks, are nearly free."""
-        folds = folds_left(remaining, self.ndim, self.settings.dlogz)
-        return calls / (calls + folds * self.settings.nlive * self.settings.walks)
+        # Of the likelihoods.
+        folds = folds_left(left, self.ndim, self.settings.dlogz)
+        share = calls / (calls + folds * self.settings.nlive * self.settings.walks)
+        text = f", log evidence {log_evidence:.1f}" if np.isfinite(log_evidence) else ""
+        self.progress("nested sampling", share, f"{calls:,} calls{text}")
 
 
-def _collect(engine: Engine, sampler: Any, converged: bool, seed: int) -> Sampled:
-    results = sampler.results
-    z = results.samples[:, :-2]
-    log_ratio = engine.log_ratio(z)
-    log_weights = results.logwt - np.logaddexp.reduce(results.logwt)
-    log_likelihood = results.logl + log_ratio
-    evidence = float(results.logz[-1])
-    walks = sampler.internal_sampler if hasattr(sampler, "internal_sampler") else sampler.sampler.internal_sampler
-    walked = getattr(walks, "walked", 0)
-    acceptance = engine.kernel.acceptance(np.array(walks.accepted / walked)) if walked else float("nan")
-    log_volume = np.asarray(results.logvol)
-    family, born = results.samples[:, -1], _births(results)
-    weights = np.exp(log_weights)
-    between = family_error(results.logl, family, born, seed)
-    within = evidence_error(weights, log_volume, relatedness(family, born))
+def _collected(engine: Engine, points: Points, calls: int, converged: bool, walks: Any = None) -> Sampled:
+    z, family = points.v[:, :-2], points.v[:, -1]
+    evidence = points.log_evidence()
+    log_weights = points.log_weights() - evidence
+    log_likelihood = points.value + engine.log_ratio(z)
+    weights, log_volume = np.exp(log_weights), points.log_volume
+    between = family_error(weights, log_volume, family, points.born)
+    within = evidence_error(weights, log_volume, relatedness(family, points.born))
+    diagnostics = {"families": families(family, weights), "shrinkage_error": evidence_error(weights, log_volume)}
+    # dynesty brings a sampler of its own, which does not last beyond the first live points.
+    if isinstance(walks, Walks) and walks.walked:
+        diagnostics["acceptance"] = engine.kernel.acceptance(np.array(walks.accepted / walks.walked))
     return Sampled(
         z,
         log_weights,
@@ -271,24 +333,28 @@ def _collect(engine: Engine, sampler: Any, converged: bool, seed: int) -> Sample
         evidence,
         float(np.hypot(between, within)),
         information(log_weights, log_likelihood, evidence),
-        int(np.sum(results.ncall)),
+        calls,
         engine.watch.seconds,
         converged,
         log_volume,
-        diagnostics={
-            "acceptance": float(acceptance),
-            "families": families(family, weights),
-            "shrinkage_error": evidence_error(weights, log_volume),
-        },
+        diagnostics=diagnostics,
     )
 
 
-def _births(results: Any) -> np.ndarray:
-    """See `births`; only a dynamic run that came past its first live points has batches."""
+def _points(results: Any, fallen: Points) -> Points:
+    """All of a run: those that fell before the first walk, and what dynesty gave in the volume that was left."""
     batch, floors = np.zeros(len(results.logl), dtype=int), [-np.inf]
+    # Only a dynamic run that came past its first live points has batches.
     if len(getattr(results, "batch_logl_bounds", ())):
         batch, floors = results.samples_batch, [low for low, _ in results.batch_logl_bounds]
-    return births(results.samples_id, batch, np.searchsorted(results.logl, floors, side="right") - 1)
+    born = births(results.samples_id, batch, np.searchsorted(results.logl, floors, side="right") - 1)
+    walked = (
+        results.samples,
+        results.logl,
+        fallen.left() + np.asarray(results.logvol),
+        np.where(born < 0, -1, born + fallen.value.size),
+    )
+    return Points(*(np.concatenate(pair) for pair in zip(fallen, walked, strict=True)))
 
 
 def _restore(checkpoint: Path, engine: Engine) -> Any:

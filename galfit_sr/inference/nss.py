@@ -32,7 +32,7 @@ from .mixture import Mixture
 from .nested import STARTS, folds_left, live_points
 from .problem import Arrays, Problem, Target, log_likelihoods
 from .proposal import Proposal, Rivals, from_cube, log_density, log_ratio, make_proposal
-from .sampled import Sampled, evidence_error, information
+from .sampled import Sampled, evidence_error, information, shell_log_weights
 from .stopwatch import Stopwatch
 from .walk import repartitioned_log_likelihood
 
@@ -293,18 +293,12 @@ def _log_volume(dead: int, settings: Nss, live: bool) -> np.ndarray:
     return -np.cumsum(np.log1p(1 / np.concatenate(left)))
 
 
-def _log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
-    """log of likelihood times shell, of points in order; 1/(n+1) of the volume before lies below each on average."""
-    before = np.concatenate([[0.0], log_volume[:-1]])
-    return value + before + np.log(-np.expm1(log_volume - before))
-
-
 def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
     """Log evidence of the dead, less the offset, and log of the volume that is left."""
     if not len(dead.value):
         return -np.inf, 0.0
     log_volume = _log_volume(len(dead.value), settings, live=False)
-    return float(np.logaddexp.reduce(_log_weights(dead.value, log_volume))), float(log_volume[-1])
+    return float(np.logaddexp.reduce(shell_log_weights(dead.value, log_volume))), float(log_volume[-1])
 
 
 def _left(state: Any, dead: _Dead, settings: Nss) -> float:
@@ -324,7 +318,7 @@ def _collect(
     z = np.concatenate([dead.z, np.asarray(state.particles.position, np.float64)[order]])
     value = np.concatenate([dead.value, values[order]])
     log_volume = _log_volume(len(dead.value), settings, live=True)
-    log_weights = _log_weights(value, log_volume)
+    log_weights = shell_log_weights(value, log_volume)
     evidence = float(np.logaddexp.reduce(log_weights))
     log_weights -= evidence
     log_likelihood = value + problem.offset + log_ratio(proposal, z)

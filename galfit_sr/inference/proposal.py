@@ -2,9 +2,10 @@
 
 Sampling from a density q with the likelihood L pi/q leaves posterior and evidence as they are (prior re-partitioning,
 Chen, Feroz & Hobson 2019, arXiv:1908.04655; Petrosyan & Handley 2022, arXiv:2212.01760) and needs far fewer steps when
-q resembles the posterior. Ours is defensive: a mixture of bent densities that describe the posterior, each in several
-widths, and a share of the prior itself, in which whatever they miss can still be found. Before it is bent, a density is
-a product of Student's t: where a flow misses the tail of one coordinate, it still knows those of the others.
+q resembles the posterior. Ours is defensive: a mixture of bent densities that describe the posterior, each as it is and
+in several widths with tails, and a share of the prior itself, in which whatever they miss can still be found. Before
+they are bent, those with tails are products of Student's t: where a flow misses the tail of one coordinate, it still
+knows those of the others.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from .mixture import MOST_COMPONENTS, Mixture
 from .problem import in_chunks, log_standard_normal
 from .ridge import Ridge, across
 
-WIDENINGS = ((1.1, 0.6), (2.0, 0.2), (4.0, 0.2))
-"""Factor on the scale of a component, and its share of the component's weight."""
-TAILS = 4.0
-"""Degrees of freedom of Student's t in each straight coordinate."""
+SHAPES = ((np.inf, 1.0, 0.3), (4.0, 1.1, 0.3), (4.0, 2.0, 0.2), (4.0, 4.0, 0.2))
+"""Of a component before it is bent: degrees of freedom of Student's t in each coordinate, factor on the scale, share of
+the component's weight. The first is the Gaussian itself, as efficient as the flow; the others have tails."""
+_FREEDOM, _FACTORS, _SHARES = np.array(SHAPES).T
 PRIOR_SHARE = 0.05
 
 
@@ -46,7 +47,7 @@ class Rivals(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Mixture of bent products of Student's t and the prior in latent coordinates, of the same shapes for every galaxy.
+    """Mixture of bent densities and the prior in latent coordinates, of the same shapes for every galaxy.
 
     Attributes:
         log_prior_share: scalar.
@@ -69,17 +70,17 @@ def make_proposal(ndim: int, mixture: Mixture | None, dtype: jnp.dtype, rivals: 
     """The prior with a mixture around a first answer, or alone."""
     used = 0 if mixture is None else len(mixture.weights)
     flows = [make_flow(np.zeros(ndim), np.eye(ndim), straight_couplings(ndim), dtype)] * MOST_COMPONENTS
-    weights = np.zeros((MOST_COMPONENTS, len(WIDENINGS)))
+    weights = np.zeros((MOST_COMPONENTS, len(SHAPES)))
     prior_share = 1.0
     if mixture is not None:
         prior_share = PRIOR_SHARE
-        weights[:used] = (1 - prior_share) * np.outer(mixture.weights, [share for _, share in WIDENINGS])
+        weights[:used] = (1 - prior_share) * np.outer(mixture.weights, _SHARES)
         flows[:used] = mixture.flows(dtype)
     # By NumPy, which compiles nothing.
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *flows)
     # No wider than the prior: a direction that the data leave open is already covered.
     widest = 1 / jnp.linalg.norm(stacked.basis, axis=1)
-    widths = jnp.stack([jnp.clip(widest, 1.0, factor) for factor, _ in WIDENINGS], axis=1)
+    widths = jnp.stack([jnp.clip(widest, 1.0, factor) for factor in _FACTORS.tolist()], axis=1)
     with np.errstate(divide="ignore"):
         logs = jnp.asarray(np.log(prior_share), dtype), jnp.asarray(np.log(weights), dtype)
     return Proposal(logs[0], jnp.asarray(used), logs[1], widths, stacked, rivals)
@@ -93,7 +94,9 @@ def log_density(proposal: Proposal, z: jax.Array) -> jax.Array:
             lambda a: a[number], (proposal.log_weights, proposal.widths, proposal.flows)
         )
         x, log_jacobian = to_straight(flow, z)
-        terms = log_weights + jnp.sum(student.logpdf(x[None, :], TAILS, scale=widths), axis=1) - log_jacobian
+        freedom = jnp.asarray(_FREEDOM[1:, None], x.dtype)
+        tails = jnp.sum(student.logpdf(x[None, :], freedom, scale=widths[1:]), axis=1)
+        terms = log_weights + jnp.append(log_standard_normal(x), tails) - log_jacobian
         return jnp.logaddexp(total, jax.nn.logsumexp(terms))
 
     return jax.lax.fori_loop(0, proposal.components, added, proposal.log_prior_share + log_standard_normal(z))
@@ -147,6 +150,7 @@ def from_cube(proposal: Proposal, u: np.ndarray) -> np.ndarray:
     for number in range(int(proposal.components)):
         mine = component == number
         if np.any(mine):
-            x = stdtrit(TAILS, within[mine]) * widths[number, width[mine]]
+            # At infinitely many degrees of freedom `stdtrit` is the Gaussian's.
+            x = stdtrit(_FREEDOM[width[mine], None], within[mine]) * widths[number, width[mine]]
             z[mine] = in_chunks(partial(_bent, proposal.flows, jnp.asarray(number)), x, proposal.widths.dtype)
     return z

@@ -64,8 +64,11 @@ def joined(parts: Sequence[Sampled]) -> Sampled:
 
     log_weights = np.concatenate([part.log_weights + np.log(share) for part, share in zip(parts, shares, strict=True)])
     log_likelihood = np.concatenate([part.log_likelihood for part in parts])
-    diagnostics = {name: float(shares @ [part.diagnostics[name] for part in parts]) for name in parts[0].diagnostics}
-    diagnostics["runs"] = len(parts)
+    diagnostics: dict[str, float] = {"runs": len(parts)}
+    for name in dict.fromkeys(name for part in parts for name in part.diagnostics):
+        told = np.array([part.diagnostics.get(name, np.nan) for part in parts])
+        known = ~np.isnan(told)
+        diagnostics[name] = float(np.average(told[known], weights=np.maximum(shares[known], np.finfo(float).tiny)))
     if "families" in diagnostics:
         diagnostics["families"] = float(1 / np.sum(shares**2 / [part.diagnostics["families"] for part in parts]))
         diagnostics["shrinkage_error"] = error(part.diagnostics["shrinkage_error"] for part in parts)
@@ -84,6 +87,17 @@ def joined(parts: Sequence[Sampled]) -> Sampled:
     )
 
 
+def shell_log_weights(value: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
+    """(n,) log of likelihood times shell, of points in order; 1/(n+1) of the volume before lies below each on average.
+
+    Args:
+        value: (n,) log-likelihoods, increasing.
+        log_volume: (n,) above each of them.
+    """
+    before = np.concatenate([[0.0], log_volume[:-1]])
+    return value + before + np.log(-np.expm1(log_volume - before))
+
+
 def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidence: float) -> float:
     """Kullback-Leibler divergence from prior to posterior in nats, from weighted samples (n,)."""
     return float(np.sum(np.exp(log_weights) * (log_likelihood - log_evidence)))
@@ -92,14 +106,28 @@ def information(log_weights: np.ndarray, log_likelihood: np.ndarray, log_evidenc
 def evidence_error(weights: np.ndarray, log_volume: np.ndarray, counted: np.ndarray | float = 1.0) -> float:
     """Standard deviation of the log evidence by the unknown shrinkage of every step.
 
-    d log Z / d log t_j is the share of the evidence that lies beyond step j, and log t_j scatters by its own mean 1/n_j
-    (Skilling 2006, Bayesian Anal. 1, 833): sqrt(H/n) where n is constant. dynesty's own error counts a step by the
-    information gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
+    About sqrt(H/n) where n is constant, see `evidence_effect`. dynesty's own error counts a step by the information
+    gained there, which in a dynamic run leaves out the few live points on the way to the bulk.
 
     Args:
         weights: (n,) of the samples, normalised.
         log_volume: (n,) above each of them.
         counted: share of each step's variance that is not counted elsewhere.
     """
-    beyond = np.cumsum(weights[::-1])[::-1]
-    return float(np.sqrt(np.sum(counted * (beyond * np.diff(log_volume, prepend=0.0)) ** 2)))
+    return float(np.sqrt(np.sum(counted * evidence_effect(weights, log_volume) ** 2)))
+
+
+def evidence_effect(weights: np.ndarray, log_volume: np.ndarray) -> np.ndarray:
+    """(n,) by how much the log evidence scatters, as the shrinkage t_j of every step does.
+
+    log t_j scatters by its own mean, 1/n_j. With t_j grows what lies beyond, and the shell at j shrinks:
+    d log Z / d log t_j is the share of the evidence beyond step j, less L_j X_j / Z. Where likelihoods rise steeply the
+    second term is small (Skilling 2006, Bayesian Anal. 1, 833); where they are even, volumes do not matter.
+
+    Args:
+        weights: (n,) of the samples, normalised.
+        log_volume: (n,) above each of them.
+    """
+    steps = -np.diff(log_volume, prepend=0.0)
+    beyond = np.cumsum(weights[::-1])[::-1] - weights
+    return (beyond - weights / np.expm1(steps)) * steps

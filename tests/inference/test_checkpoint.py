@@ -23,7 +23,7 @@ from same_run import assert_same
 
 from galfit_sr.errors import InputError
 from galfit_sr.inference import nested
-from galfit_sr.inference.engine import Engine, Walks
+from galfit_sr.inference.engine import Engine
 from galfit_sr.inference.mixture import laplace_mixture
 from galfit_sr.inference.nested import Nested, run_nested
 from galfit_sr.inference.problem import CHUNK
@@ -57,18 +57,18 @@ def within(seconds: int):
 def batches(monkeypatch) -> list[int]:
     """A list that grows by one entry, the likelihoods, with every batch of walks or of draws."""
     calls: list[int] = []
-    run, draw = Kernel.run, Walks._draw
+    run, draw = Kernel.run, Engine.log_likelihoods
 
     def counted_run(self, *args, **kwargs):
         calls.append(self.walkers * self.calls)
         return run(self, *args, **kwargs)
 
-    def counted_draw(self, *args, **kwargs):
-        calls.append(CHUNK)
-        return draw(self, *args, **kwargs)
+    def counted_draw(self, z):
+        calls.append(len(z))
+        return draw(self, z)
 
     monkeypatch.setattr(Kernel, "run", counted_run)
-    monkeypatch.setattr(Walks, "_draw", counted_draw)
+    monkeypatch.setattr(Engine, "log_likelihoods", counted_draw)
     return calls
 
 
@@ -113,6 +113,38 @@ def test_interrupted_run_is_partial_and_resumes_into_the_uninterrupted_one(tmp_p
     again = run_nested(KNOWN.problem, None, STATIC, seed=1, checkpoint=file, resume=True)
     assert not batches, "a finished run has nothing left to do"
     assert_same(again, whole)
+
+
+def test_run_that_was_interrupted_while_it_drew_goes_on_drawing(tmp_path, batches):
+    settings = dataclasses.replace(STATIC, nlive=200)
+    whole = run_nested(KNOWN.problem, None, settings, seed=1)
+    needed = sum(batches)
+    batches.clear()
+    file = tmp_path / "checkpoint"
+    part = run_nested(KNOWN.problem, None, dataclasses.replace(settings, max_calls=1500), seed=1, checkpoint=file)
+    assert_partial(part)
+    assert part.calls == sum(batches) == 2 * CHUNK
+    batches.clear()
+    resumed = run_nested(KNOWN.problem, None, settings, seed=1, checkpoint=file, resume=True)
+    assert sum(batches) == needed - part.calls
+    assert_same(resumed, whole)
+
+
+def test_run_that_ends_with_its_draws_is_kept_like_any_other(tmp_path, batches):
+    start = laplace_mixture(KNOWN.modes)
+    settings = dataclasses.replace(STATIC, walks=60, start="repartitioned")
+    file = tmp_path / "checkpoint"
+    whole = run_nested(KNOWN.problem, start, settings, seed=1, checkpoint=file)
+    assert whole.converged
+    assert sum(batches) == whole.calls == len(whole.z) == 3 * CHUNK
+    batches.clear()
+    assert_same(run_nested(KNOWN.problem, start, settings, seed=1, checkpoint=file, resume=True), whole)
+    assert not batches
+    with pytest.raises(InputError, match="another run"):
+        run_nested(KNOWN.problem, start, settings, seed=2, checkpoint=file, resume=True)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        run_nested(KNOWN.problem, start, settings, seed=1, checkpoint=file, resume=True)
 
 
 def test_checkpoint_in_the_middle_resumes_into_the_uninterrupted_run(tmp_path, monkeypatch):

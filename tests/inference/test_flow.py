@@ -228,4 +228,4 @@ def test_the_proposal_reaches_far_along_one_coordinate():
     values, vectors = np.linalg.eigh(mode.covariance)
     aside = mode.z + 5 * np.sqrt(values[7]) * vectors[:, 7]
     centre, there = (float(log_density(proposal, jnp.asarray(z))) for z in (mode.z, aside))
-    assert 0 < centre - there < 5
+    assert 0 < centre - there < 8

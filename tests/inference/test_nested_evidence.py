@@ -90,7 +90,7 @@ def test_evidence(name, modes):
     off, error = errors(name, modes, STARTS[modes])
     assert_agree(off, error)
     # Errors are reported, not just large: from the prior sqrt(information / live points), less when re-partitioned.
-    assert np.all((error > 0.05) & (error < 1.0))
+    assert np.all(error < (1.0 if modes == "prior" else 0.3))
 
 
 @pytest.mark.parametrize("name", ["correlated_gaussian", "two_modes"])
@@ -160,19 +160,22 @@ def test_posterior_mean_with_long_arms(modes):
 
 @pytest.mark.parametrize("modes", ["prior", "exact", "off centre"])
 def test_posterior_of_two_modes(modes):
-    """Each mode has the right moments and, within the errors of the two evidences, the right share.
+    """Each mode has the right moments and, within the errors of the two evidences and of the samples, the right share.
 
     A mode that holds a share s of the live points has the error of the whole run divided by the root of s.
     """
     truth = known("two_modes")
-    draws, weights = pooled("two_modes", modes, STARTS[modes])
+    # From such a start, samples of 60 steps are worth a third of their number, not half (60 seeds).
+    settings = STARTS[modes] if modes != "off centre" else dataclasses.replace(REPARTITIONED, walks=240)
+    draws, weights = pooled("two_modes", modes, settings)
     first, second = truth.modes
     near = (draws - 0.5 * (first.z + second.z)) @ (first.z - second.z) > 0
     for mode, chosen in ((first, near), (second, ~near)):
         assert_moments(draws[chosen], weights[chosen], mode.z, mode.covariance, tails=False)
     share = weights[near].sum() / weights.sum()
-    _, error = errors("two_modes", modes, STARTS[modes])
-    allowed = 3 * np.sqrt(np.mean(error**2) / error.size * (1 / 0.75 + 1 / 0.25))
+    _, error = errors("two_modes", modes, settings)
+    size = weights.sum() ** 2 / np.sum(weights**2)
+    allowed = 3 * np.sqrt((np.mean(error**2) / error.size + 1 / size) * (1 / 0.75 + 1 / 0.25))
     assert abs(np.log(share / (1 - share)) - np.log(3.0)) < allowed
 
 
@@ -181,8 +184,12 @@ def test_information(modes):
     truth = known("correlated_gaussian").information
     for seed in SEEDS:
         found = run("correlated_gaussian", modes, STARTS[modes], seed)
-        # Information and evidence inherit the same uncertainty of the volumes.
-        assert abs(found.information - truth) < 3 * found.log_evidence_error
+        # Information and evidence inherit the same uncertainty of the volumes; samples add theirs of the likelihood.
+        weights = np.exp(found.log_weights)
+        mean = weights @ found.log_likelihood
+        deviation = np.sqrt(weights @ (found.log_likelihood - mean) ** 2)
+        own = deviation / np.sqrt(found.effective_sample_size)
+        assert abs(found.information - truth) < 3 * np.hypot(found.log_evidence_error, own)
 
 
 def test_same_seed_repeats_a_run_and_another_does_not():

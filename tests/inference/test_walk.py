@@ -65,7 +65,7 @@ def walked_p(problem: Problem, proposal: Proposal, other: Proposal, share: float
     exact, threshold = draws(problem, proposal, 1, share)
     start, pool, expected = exact[:WALKERS], exact[WALKERS : WALKERS + 500], exact[WALKERS + 500 :]
     kernel = make_kernel(problem, other, WALKERS, walks)
-    walked = walked_from(kernel, np.random.default_rng(2), start, pool, threshold=threshold, scale=SCALE)
+    walked = walked_from(kernel, np.random.default_rng(3), start, pool, threshold=threshold, scale=SCALE)
     assert np.mean(np.all(walked.z == start, axis=1)) < 0.1, "the walkers must have moved for this to say anything"
     values, expected_values = density(problem, proposal, walked.z), density(problem, proposal, expected)
     return least_p(walked.z, expected, values, expected_values)
