@@ -260,11 +260,11 @@ class _Watch:
 
     def left(self, draws: Points) -> float:
         """What the best of plain draws, as live points, can add to the log evidence of the others."""
-        fallen = draws.first(draws.value.size - self.settings.nlive)
+        fallen = draws.first(max(draws.value.size - self.settings.nlive, 0))
         return remaining(fallen.log_evidence(), draws.value[-1], fallen.left()) if fallen.value.size else np.inf
 
     def draws(self, draws: Points) -> bool:
-        """Takes note of them; whether a limit is reached, and the run has points enough to end."""
+        """Takes note of them; whether a limit is reached, and there are more than the live points."""
         calls = draws.value.size
         self._tell(calls, draws.log_evidence(), self.left(draws))
         return calls > self.settings.nlive and reached(self.settings, self.began, calls)
