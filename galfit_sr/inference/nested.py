@@ -316,8 +316,9 @@ class _Watch:
 
 def _collected(engine: Engine, points: Points, calls: int, converged: bool, walks: Any = None) -> Sampled:
     z, family = points.v[:, :-2], points.v[:, -1]
-    evidence = points.log_evidence()
-    log_weights = points.log_weights() - evidence
+    log_weights = points.log_weights()
+    evidence = float(np.logaddexp.reduce(log_weights))
+    log_weights -= evidence
     log_likelihood = points.value + engine.log_ratio(z)
     weights, log_volume = np.exp(log_weights), points.log_volume
     between = family_error(weights, log_volume, family, points.born)

@@ -30,6 +30,7 @@ from .checkpoint import load_state, mark_of, save_state
 from .limits import check_limits, reached
 from .mixture import Mixture
 from .nested import STARTS, folds_left, live_points
+from .points import remaining
 from .problem import Arrays, Problem, Target, log_likelihoods
 from .proposal import Proposal, Rivals, from_cube, log_density, log_ratio, make_proposal
 from .sampled import Sampled, evidence_error, information, shell_log_weights
@@ -304,10 +305,7 @@ def _evidence(dead: _Dead, settings: Nss) -> tuple[float, float]:
 def _left(state: Any, dead: _Dead, settings: Nss) -> float:
     """How much the live points can still add to the log evidence."""
     evidence, log_volume = _evidence(dead, settings)
-    if not np.isfinite(evidence):
-        return np.inf
-    most = float(np.max(np.asarray(state.particles.loglikelihood, np.float64))) + log_volume
-    return float(np.logaddexp(evidence, most) - evidence)
+    return remaining(evidence, float(np.max(np.asarray(state.particles.loglikelihood, np.float64))), log_volume)
 
 
 def _collect(
