@@ -18,7 +18,9 @@ from ..parameters import disc_pairs
 from ..progress import Progress
 from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods
 
-_ROUGH_STEPS, _FINE_STEPS = 25, 100
+_FIRST_STEPS, _ROUGH_STEPS, _FINE_STEPS = 15, 25, 100
+_OUTLYING = 10.0
+"""Standard deviations from which the first steps of a search take a residual for an outlier."""
 _KEEP_WITHIN = 30.0
 _SAME_MODE = 3.0
 _REFINED = 6
@@ -76,13 +78,13 @@ def find_modes(
 ) -> Modes:
     """The modes of a posterior, by searches from several starts.
 
-    Candidates are screened by their likelihood; the best, one after the other, start a trust-region
-    Gauss-Newton search (SciPy's `least_squares`) in latent coordinates, where the prior is a quadratic term and no
-    bound is met. As long as the best place does not describe the data, and no two searches came to it, there is another
-    round of searches, from new draws (a mode that was found once may well be one of many: Boender & Rinnooy Kan 1987,
-    Math. Program. 37, 59). Two discs can trade places, or one fade and leave its place to the other: from every
-    mode more searches start with its discs exchanged, and with discs drawn anew. Modes within 30 nats of the best are
-    kept.
+    Candidates are screened by their likelihood; the best, one after the other, start a trust-region Gauss-Newton search
+    (SciPy's `least_squares`) in latent coordinates, where the prior is a quadratic term and no bound is met. As long as
+    the best place does not describe the data, there is another round of searches, from new draws, until one comes to
+    the best place again and to none that is better (a place that was found once may well be one of many: Boender &
+    Rinnooy Kan 1987, Math. Program. 37, 59). A galaxy that hardly rotates looks the same from behind; two discs can
+    trade places, or one fade and leave its place to the other: from every mode more searches start half a turn away,
+    with its discs exchanged, and with discs drawn anew. Modes within 30 nats of the best are kept.
 
     Args:
         problem: the galaxy.
@@ -101,6 +103,7 @@ def find_modes(
     rough: list[_Found] = []
     screened = 0
     for number in range(_MOST_ROUNDS):
+        before = len(rough)
         z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None or number else candidates
         values = log_likelihoods(problem, z)
         screened += len(z)
@@ -113,16 +116,18 @@ def find_modes(
             searched = f"search {len(rough) + 1}" + (f" of {starts}" if number == 0 else ", the best is not good yet")
             report("first answer", (i + 1) / (starts + 2), searched)
             theta = target.parameters(jnp.asarray(z[index], problem.arrays.shift.dtype), problem.arrays.shift)
-            rough.append(_climb(problem.cut_opposite(theta), theta, _ROUGH_STEPS))
-        if _settled(problem, rough):
+            rough.append(_search(problem, theta))
+        if _settled(problem, rough[:before], rough[before:]):
             break
     best = _best(problem, rough)
     discs = disc_pairs(target.prior.parameters)
+    others = [theta for found in best for theta in _turned(target, found.theta)]
     if discs:
-        report("first answer", (starts + 1) / (starts + 2), "with other discs")
-        others = [theta for found in best for theta in _with_other_discs(problem, found.theta, discs, rng)]
+        others += [theta for found in best for theta in _with_other_discs(problem, found.theta, discs, rng)]
         screened += CHUNK * len(best)
-        more = [_climb(problem.cut_opposite(theta), theta, _ROUGH_STEPS) for theta in others]
+    if others:
+        report("first answer", (starts + 1) / (starts + 2), "the other way round")
+        more = [_search(problem, theta) for theta in others]
         rough += [*best, *more]
         best = _best(problem, [*best, *more])
     calls = screened + sum(found.calls for found in (*rough, *best))
@@ -157,6 +162,15 @@ def _best(problem: Problem, rough: list[_Found]) -> list[_Found]:
     return kept
 
 
+def _turned(target: Target, theta: jax.Array) -> list[jax.Array]:
+    """Parameters from which to search on: those of a mode, but one that is an angle half a turn away."""
+    return [
+        theta.at[column].set(circle[0] + (theta[column] - circle[0] + circle[1] / 2) % circle[1])
+        for column, parameter in enumerate(target.prior.parameters.free)
+        if (circle := parameter.circle) is not None
+    ]
+
+
 def _with_other_discs(
     problem: Problem, theta: jax.Array, discs: tuple[tuple[str, str], ...], rng: np.random.Generator
 ) -> list[jax.Array]:
@@ -185,10 +199,10 @@ def _with_other_discs(
     return chosen
 
 
-def _settled(problem: Problem, found: list[_Found]) -> bool:
-    """Whether the best place describes the data, as far as chance goes, or two searches came to it."""
-    best, *others = sorted((f.value for f in found), reverse=True)
-    if others and best - others[0] < _AGAIN:
+def _settled(problem: Problem, before: list[_Found], now: list[_Found]) -> bool:
+    """Whether the best place describes the data, as far as chance goes, or was found in this round and before."""
+    best = max(found.value for found in (*before, *now))
+    if all(any(best - found.value < _AGAIN for found in searches) for searches in (before, now)):
         return True
     data = problem.arrays.data
     weights = np.array([float(weight) for weight in data.weights])
@@ -198,7 +212,17 @@ def _settled(problem: Problem, found: list[_Found]) -> bool:
     return bool(-best < mean + _ACCEPTABLE * deviation)
 
 
-def _climb(problem: Problem, theta: jax.Array, steps: int, rng: np.random.Generator | None = None) -> _Found:
+def _search(problem: Problem, theta: jax.Array) -> _Found:
+    """A maximum, from a bad place: at first residuals far out count by their logarithm only, so that those of a part of
+    the data that is not described yet do not keep the rest from falling into place."""
+    far = _climb(problem.cut_opposite(theta), theta, _FIRST_STEPS, loss="cauchy")
+    near = _climb(problem.cut_opposite(far.theta), far.theta, _FIRST_STEPS)
+    return near._replace(calls=far.calls + near.calls)
+
+
+def _climb(
+    problem: Problem, theta: jax.Array, steps: int, rng: np.random.Generator | None = None, loss: str = "linear"
+) -> _Found:
     """The maximum near `theta`; if there is a generator, that of data and prior with other noise."""
     target, arrays = problem.target, problem.arrays
     dtype = arrays.shift.dtype
@@ -216,7 +240,18 @@ def _climb(problem: Problem, theta: jax.Array, steps: int, rng: np.random.Genera
     def jacobian(z: np.ndarray) -> np.ndarray:
         return np.asarray(_jacobian(target, jnp.asarray(z, dtype), arrays))[:, used].T.astype(np.float64)
 
-    found = least_squares(residuals, start, jacobian, method="trf", x_scale=1.0, max_nfev=steps, ftol=1e-6, xtol=1e-6)
+    found = least_squares(
+        residuals,
+        start,
+        jacobian,
+        method="trf",
+        x_scale=1.0,
+        max_nfev=steps,
+        ftol=1e-6,
+        xtol=1e-6,
+        loss=loss,
+        f_scale=_OUTLYING,
+    )
     return _Found(-found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift), found.nfev)
 
 

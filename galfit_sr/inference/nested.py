@@ -63,7 +63,7 @@ class Nested:
     dynamic: bool = False
     effective_samples: int = 4000
     start: str = "repartitioned"
-    dlogz: float = 0.1
+    dlogz: float = 1.0
     walkers: int = 16
     max_seconds: float | None = None
     max_calls: int | None = None

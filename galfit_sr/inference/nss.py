@@ -61,7 +61,7 @@ class Nss:
     draws: int = 100
     batch: int = 16
     start: str = "repartitioned"
-    dlogz: float = 0.1
+    dlogz: float = 1.0
     max_seconds: float | None = None
     max_calls: int | None = None
 

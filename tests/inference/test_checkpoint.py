@@ -344,7 +344,7 @@ def test_killed_command_resumes_at_any_moment(tmp_path):
     small = ("--canvas", 12, "--fidelity", "point", "--fibres", 19, "--components", "disc1,halo")
     check("mock", *small, "--out", galaxy, "--json")
     config = tmp_path / "fit.toml"
-    config.write_text('[model]\ncomponents = ["disc1", "halo"]\nfidelity = "point"\n')
+    config.write_text('[model]\ncomponents = ["disc1", "halo"]\nfidelity = "point"\n[sampler]\ndlogz = 0.001\n')
     fit = ("fit", galaxy, "--config", config, "--nlive", 200, "--seed", 1, "--json", "--out")
     resume = ("fit", "--resume", "--json", "--out", folder)
 

@@ -141,23 +141,28 @@ class Step:
         return jnp.append(z, (z[1] - jnp.tanh(2 * z[0])) / 0.1)
 
 
-@pytest.mark.parametrize("exactly", [True, False])
-def test_what_an_expansion_does_not_hold_is_learnt_from_the_posterior(monkeypatch, exactly):
-    """By expansions alone, flows of this posterior are at most 0.4 efficient, by its own gradients more than 0.8."""
-    if not exactly:
-        monkeypatch.setattr(variational, "_EXACTLY_EFFICIENT", 0.0)
+def test_what_an_expansion_does_not_hold_is_learnt_from_the_posterior(monkeypatch):
+    """By expansions alone, flows of this posterior are 0.07 to 0.32 efficient, by its own gradients 0.53 to 0.87."""
     step = Problem(Step(), analytic.NoArrays(jnp.zeros(2, jnp.float64)), 0.0, None)
     slopes = np.array([[1, 0], [0, 1], [-20, 10]])
     mode = Mode(np.zeros(2), np.linalg.inv(slopes.T @ slopes), 0.0)
-    log_weights = log_weights_of(bend(step, (mode,), seed=1).mixture, step)
-    reached = efficiency(log_weights)
-    assert (reached > 0.6) is exactly
-    if exactly:
-        first = np.linspace(-6, 6, 20001)
-        density = norm.pdf(first) * norm.pdf(np.tanh(2 * first), scale=np.hypot(1, 0.1))
-        error = np.sqrt((1 / reached - 1) / len(log_weights))
-        log_evidence = np.logaddexp.reduce(log_weights) - np.log(len(log_weights))
-        assert abs(log_evidence - np.log(np.trapezoid(density, first))) < 4 * error
+
+    def log_weights() -> np.ndarray:
+        return log_weights_of(bend(step, (mode,), seed=1).mixture, step)
+
+    exactly = log_weights()
+    monkeypatch.setattr(variational, "_EXACTLY_EFFICIENT", 0.0)
+    expanded = log_weights()
+    # Training ends as soon as 1024 draws say that it is half efficient.
+    assert efficiency(exactly) > 0.45
+    assert efficiency(exactly) > 1.4 * efficiency(expanded)
+    # Renyi's bound of order one half is below the evidence, and nearer for the better flow.
+    first = np.linspace(-6, 6, 20001)
+    density = norm.pdf(first) * norm.pdf(np.tanh(2 * first), scale=np.hypot(1, 0.1))
+    log_evidence = np.log(np.trapezoid(density, first))
+    poor, good = (2 * (np.logaddexp.reduce(w / 2) - np.log(w.size)) - log_evidence for w in (expanded, exactly))
+    assert poor < good < 0.05
+    assert good > -0.5
 
 
 @pytest.mark.xfail(strict=True, reason="flows learn from quadratic residuals, which make arms too short: k-hat 0.57")

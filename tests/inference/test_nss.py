@@ -32,10 +32,10 @@ PROBLEMS = {
 }
 NDIM = 9
 """Half of a galaxy's, for what needs several seeds; the rest is in all of them."""
-SETTINGS = Nss(nlive=100, slices=3 * NDIM, draws=1)
+SETTINGS = Nss(nlive=100, slices=3 * NDIM, draws=1, dlogz=0.1)
 """Around exact modes, draws alone would do; here slices are on trial."""
 WHOLE = dataclasses.replace(SETTINGS, slices=54)
-SMALL = Nss(nlive=100, slices=12, draws=4)
+SMALL = Nss(nlive=100, slices=12, draws=4, dlogz=0.1)
 
 
 @cache

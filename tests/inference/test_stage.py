@@ -21,7 +21,7 @@ from galfit_sr.observations.mock import MOCK_TRUTH, make_mock
 
 MODEL = GalaxyModel(components=("disc1", "halo"), canvas=Canvas(8, 5.0), fidelity="point")
 GALAXY = make_mock(MOCK_TRUTH, model=MODEL, fibres=0, seed=1)
-SETTINGS = Nested(nlive=120, walks=20)
+SETTINGS = Nested(nlive=120, walks=20, dlogz=0.01)
 
 
 def sampled(settings: Nested = SETTINGS, **how) -> Stage:
