@@ -163,13 +163,14 @@ def run_nested(
         if resumed and checkpoint is not None:
             sampler = _restore(checkpoint, engine)
         elif settings.dynamic:
-            sampler = _start_dynamic(engine, settings, seed, options)
+            sampler, options["live_points"] = _start_dynamic(engine, settings, seed)
         else:
             wanted = settings.nlive * kernel.calls
             draws = draw(engine, wanted, seed, watch.draws, checkpoint, resume)
+            whole = draws.value.size >= wanted
             enough = watch.left(draws) <= settings.dlogz
-            if enough or draws.value.size < wanted:
-                return _collected(engine, draws, draws.value.size, enough)
+            if enough or not whole:
+                return _collected(engine, draws, draws.value.size, enough and whole)
             sampler = _start(engine, settings, seed, draws)
         watch.walks(sampler)
         try:
@@ -194,13 +195,14 @@ def _start(engine: Engine, settings: Nested, seed: int, draws: Points) -> Any:
     return sampler
 
 
-def _start_dynamic(engine: Engine, settings: Nested, seed: int, options: dict[str, Any]) -> Any:
+def _start_dynamic(engine: Engine, settings: Nested, seed: int) -> tuple[Any, tuple[np.ndarray, ...]]:
+    """The sampler, and the live points with which it is to run."""
     rng = np.random.default_rng(seed)
     u = rng.random((settings.nlive, engine.dimensions))
     v = engine.transform(u)
-    options["live_points"] = u, v, engine.log_likelihoods(v[:, :-2])
     walks = Walks(engine, nobody(engine.dimensions), drawing=True)
-    return dynesty.DynamicNestedSampler(*_given(engine), **_common(engine, settings, walks, rng))
+    sampler = dynesty.DynamicNestedSampler(*_given(engine), **_common(engine, settings, walks, rng))
+    return sampler, (u, v, engine.log_likelihoods(v[:, :-2]))
 
 
 def _given(engine: Engine) -> tuple[Any, Any, int]:
@@ -225,14 +227,12 @@ def _walks(sampler: Any) -> Any:
 
 def _run(sampler: Any, settings: Nested, options: dict[str, Any], watch: _Watch, checkpoint: Path | None) -> bool:
     """Whether the run came to its own end, not to a limit."""
-    options |= {"print_func": watch, "print_progress": True}
-    if checkpoint is not None:
-        options |= {"checkpoint_file": str(checkpoint), "checkpoint_every": CHECKPOINT_SECONDS}
+    kept = {} if checkpoint is None else {"checkpoint_file": str(checkpoint), "checkpoint_every": CHECKPOINT_SECONDS}
     try:
         if options["resume"] and not settings.dynamic:
             # One that was interrupted after its last step takes no more.
             watch.check_end()
-        sampler.run_nested(**options, **_limits(settings))
+        sampler.run_nested(print_func=watch, print_progress=True, **options, **kept, **_limits(settings))
     except _Ended as ended:
         if checkpoint is not None:
             sampler.save(str(checkpoint))
