@@ -1,11 +1,10 @@
-"""Do three samplers give the same posteriors? Nested sampling, NUTS and nested slice sampling on three mock galaxies.
+"""Do three samplers give the same posteriors? Nested sampling, NUTS and nested slice sampling on four mock galaxies.
 
     python studies/agreement.py
 
-The bundled galaxy and the inclined one of the study of emulators have 80x80 pixels, the third, a draw from the prior,
-20x20. Nested sampling is the reference. Posteriors are kept in a folder and not made again; the comparison goes to
-studies/results/agreement.json.
-Processor time is reported as well as seconds: it depends less on what else runs.
+The bundled galaxy and two of the study of emulators have 80x80 pixels, the fourth, a draw from the prior, 20x20.
+Nested sampling is the reference. Posteriors are kept in a folder and not made again; the comparison goes to
+studies/results/agreement.json. Processor time is reported as well as seconds: it depends less on what else runs.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ from galfit_sr.priors import Prior
 RESULTS = Path(__file__).parent / "results" / "agreement.json"
 SAMPLERS = {"nested": gs.Nested(), "nuts": gs.Nuts(), "nss": gs.Nss()}
 DRAW = 4
-GALAXIES = ("bundled", "inclined", "draw")
+STUDIED = ("inclined", "typical")
+GALAXIES = ("bundled", *STUDIED, "draw")
 
 
 def galaxy(name: str) -> gs.Observation:
-    """One of the three, the same every time."""
+    """One of the four, the same every time."""
     if name == "bundled":
         return gs.read(gs.mock_galaxy_path())
-    if name == "inclined":
+    if name in STUDIED:
         return mock(name)
     prior = Prior(gs.default_parameters())
     values = prior.parameters.complete(prior.sample(jax.random.key(DRAW), 1)[0])
@@ -53,6 +53,7 @@ def fitted(observation: gs.Observation, sampler: str, folder: Path) -> gs.Poster
 
 def main(folder: Path) -> None:
     """Runs the study."""
+    gs.start_jax()
     folder.mkdir(parents=True, exist_ok=True)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in GALAXIES:
