@@ -56,17 +56,19 @@ def draw(
     if resume and checkpoint is not None and holds_draws(checkpoint):
         _, drawn, before = load_state(checkpoint, engine.mark, (), _Drawn)
         engine.watch = Stopwatch(before)
-    saved, ends = time.monotonic(), drawn.value.size >= wanted
+    points, saved = plain(*drawn), time.monotonic()
+    ends = drawn.value.size >= wanted
     while not ends:
         rng = np.random.default_rng((seed, drawn.value.size))
         v = engine.transform(rng.random((CHUNK, engine.dimensions)))
         value = engine.log_likelihoods(v[:, :-2])
         drawn = _Drawn(np.concatenate([drawn.v, v]), np.concatenate([drawn.value, value]))
-        ends = stops(plain(*drawn)) or drawn.value.size >= wanted
+        points = plain(*drawn)
+        ends = stops(points) or drawn.value.size >= wanted
         if checkpoint is not None and (ends or time.monotonic() - saved > CHECKPOINT_SECONDS):
             save_state(checkpoint, engine.mark, (), drawn, engine.watch.seconds)
             saved = time.monotonic()
-    return plain(*drawn)
+    return points
 
 
 def holds_draws(checkpoint: Path) -> bool:
