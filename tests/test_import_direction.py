@@ -15,7 +15,7 @@ LAYERS = (
     ("errors", "shown"),
     ("numeric",),
     ("devices", "psf", "files", "seeds", "progress", "processes", "correlation"),
-    ("startup",),
+    ("startup", "threads"),
     ("parameters",),
     ("toml",),
     ("psf_table",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from ..errors import InputError
 from ..parameters import disc_pairs
 from ..progress import Progress
+from ..threads import in_threads
 from .problem import CHUNK, Arrays, Problem, Target, log_likelihoods
 
 _FIRST_STEPS, _ROUGH_STEPS, _FINE_STEPS = 15, 25, 100
@@ -23,6 +24,8 @@ _OUTLYING = 10.0
 """Standard deviations from which the first steps of a search take a residual for an outlier."""
 _KEEP_WITHIN = 30.0
 _SAME_MODE = 3.0
+_PARTS = 16
+"""Into which places are divided that threads look at."""
 _REFINED = 6
 _MOST_ROUNDS = 8
 _FROM_A_MODE = 2
@@ -112,11 +115,13 @@ def find_modes(
                 f"the likelihood is zero or not a number at all {len(z)} starts: what predicts the maps gives none that"
                 " are finite, or the data hold values that no model reaches; look at both"
             )
-        for i, index in enumerate(np.argsort(-values)[:starts]):
-            searched = f"search {len(rough) + 1}" + (f" of {starts}" if number == 0 else ", the best is not good yet")
-            report("first answer", (i + 1) / (starts + 2), searched)
-            theta = target.parameters(jnp.asarray(z[index], problem.arrays.shift.dtype), problem.arrays.shift)
-            rough.append(_search(problem, theta))
+        promising = z[np.argsort(-values)[:starts]]
+
+        def told(count: int, before: int = before, number: int = number) -> None:
+            words = f"search {before + count + 1}" + (f" of {starts}" if number == 0 else ", the best is not good yet")
+            report("first answer", (count + 1) / (starts + 2), words)
+
+        rough += _searches(problem, [_parameters(problem, row) for row in promising], told)
         if _settled(problem, rough[:before], rough[before:]):
             break
     best = _best(problem, rough)
@@ -127,7 +132,7 @@ def find_modes(
         screened += CHUNK * len(best)
     if others:
         report("first answer", (starts + 1) / (starts + 2), "the other way round")
-        more = [_search(problem, theta) for theta in others]
+        more = _searches(problem, others)
         rough += [*best, *more]
         best = _best(problem, [*best, *more])
     calls = screened + sum(found.calls for found in (*rough, *best))
@@ -180,12 +185,12 @@ def _with_other_discs(
     the radii, both are new: a disc that trades places need not take the place of the other.
     """
     problem = problem.cut_opposite(theta)
-    target, arrays = problem.target, problem.arrays
+    target = problem.target
     column = {name: i for i, name in enumerate(target.prior.names)}
     inner, outer = (np.array([column[pair[side]] for pair in discs]) for side in (0, 1))
     ordered = {name for order in target.prior.parameters.orders for name in (*order.smaller, order.larger)}
     new = np.array([i for pair in discs for i in (column[name] for name in pair) if not ordered.isdisjoint(pair)], int)
-    exchanged = np.repeat(np.asarray(target.latent(theta, arrays.shift), np.float64)[None], CHUNK // 2, axis=0)
+    exchanged = np.repeat(np.asarray(target.latent(theta, problem.arrays.shift), np.float64)[None], CHUNK // 2, axis=0)
     redrawn = exchanged.copy()
     exchanged[:, inner], exchanged[:, outer] = exchanged[:, outer], exchanged[:, inner]
     exchanged[:, new] = rng.standard_normal((len(exchanged), new.size))
@@ -195,7 +200,7 @@ def _with_other_discs(
     values = log_likelihoods(problem, np.concatenate([exchanged, redrawn])).reshape(2, -1)
     for z, value in zip((exchanged, redrawn), values, strict=True):
         for index in np.argsort(-value)[:_FROM_A_MODE]:
-            chosen.append(target.parameters(jnp.asarray(z[index], arrays.shift.dtype), arrays.shift))
+            chosen.append(_parameters(problem, z[index]))
     return chosen
 
 
@@ -212,6 +217,11 @@ def _settled(problem: Problem, before: list[_Found], now: list[_Found]) -> bool:
     return bool(-best < mean + _ACCEPTABLE * deviation)
 
 
+def _searches(problem: Problem, starts: list[jax.Array], done: Callable[[int], None] | None = None) -> list[_Found]:
+    """A maximum from each start; `done` is called with how many are found."""
+    return in_threads(partial(_search, problem), starts, done)
+
+
 def _search(problem: Problem, theta: jax.Array) -> _Found:
     """A maximum, from a bad place: at first residuals far out count by their logarithm only, so that those of a part of
     the data that is not described yet do not keep the rest from falling into place."""
@@ -221,18 +231,12 @@ def _search(problem: Problem, theta: jax.Array) -> _Found:
 
 
 def _climb(
-    problem: Problem, theta: jax.Array, steps: int, rng: np.random.Generator | None = None, loss: str = "linear"
+    problem: Problem, theta: jax.Array, steps: int, noise: np.ndarray | float = 0.0, loss: str = "linear"
 ) -> _Found:
-    """The maximum near `theta`; if there is a generator, that of data and prior with other noise."""
+    """The maximum near `theta`; with noise, of the rows that `_used` tells, that of data and prior with it."""
     target, arrays = problem.target, problem.arrays
-    dtype = arrays.shift.dtype
+    dtype, used = arrays.shift.dtype, _used(problem)
     start = np.asarray(target.latent(theta, arrays.shift), dtype=np.float64)
-    # Rows of masked pixels are zero; without them the factorisations are several times faster.
-    fitted = np.concatenate([np.asarray(e) > 0 for e in arrays.data.inverse_errors])
-    rows = _residuals.eval_shape(target, jnp.asarray(start, dtype), arrays).size - target.ndim
-    used = np.append(np.tile(fitted, rows // fitted.size), np.ones(target.ndim, bool))
-
-    noise = 0.0 if rng is None else rng.standard_normal(np.count_nonzero(used))
 
     def residuals(z: np.ndarray) -> np.ndarray:
         return np.asarray(_residuals(target, jnp.asarray(z, dtype), arrays), dtype=np.float64)[used] - noise
@@ -252,7 +256,20 @@ def _climb(
         loss=loss,
         f_scale=_OUTLYING,
     )
-    return _Found(-found.cost, target.parameters(jnp.asarray(found.x, dtype), arrays.shift), found.nfev)
+    return _Found(-found.cost, _parameters(problem, found.x), found.nfev)
+
+
+def _used(problem: Problem) -> np.ndarray:
+    """Which rows of the residuals are not of masked pixels; factorisations are several times faster without those."""
+    target, arrays = problem.target, problem.arrays
+    fitted = np.concatenate([np.asarray(e) > 0 for e in arrays.data.inverse_errors])
+    rows = _residuals.eval_shape(target, arrays.shift, arrays).size - target.ndim
+    return np.append(np.tile(fitted, rows // fitted.size), np.ones(target.ndim, bool))
+
+
+def _parameters(problem: Problem, z: np.ndarray) -> jax.Array:
+    shift = problem.arrays.shift
+    return problem.target.parameters(jnp.asarray(z, shift.dtype), shift)
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -271,9 +288,14 @@ def perturbed(problem: Problem, modes: Sequence[Mode], count: int, seed: int) ->
     Returns:
         (count, ndim) latent positions, and the evaluations of the residuals that they took.
     """
-    rng, target, arrays = np.random.default_rng(seed), problem.target, problem.arrays
-    starts = [target.parameters(jnp.asarray(mode.z, arrays.shift.dtype), arrays.shift) for mode in modes]
-    found = [_climb(problem, starts[number % len(starts)], _ROUGH_STEPS, rng) for number in range(count)]
+    rng, rows = np.random.default_rng(seed), np.count_nonzero(_used(problem))
+    starts = [_parameters(problem, mode.z) for mode in modes]
+
+    def found_from(drawn: tuple[jax.Array, np.ndarray]) -> _Found:
+        start, noise = drawn
+        return _climb(problem, start, _ROUGH_STEPS, noise)
+
+    found = in_threads(found_from, [(starts[i % len(starts)], rng.standard_normal(rows)) for i in range(count)])
     return _positions(problem, found), sum(one.calls for one in found)
 
 
@@ -303,8 +325,12 @@ def _latent_covariance(problem: Problem, z: jax.Array) -> np.ndarray:
 def residuals_at(problem: Problem, places: np.ndarray) -> np.ndarray:
     """(n, m) float32, what the data see at latent coordinates (n, ndim), see `Target.residuals`."""
     dtype = problem.arrays.shift.dtype
-    rows = (_residuals(problem.target, jnp.asarray(place, dtype), problem.arrays) for place in places)
-    return np.stack([np.asarray(row, dtype=np.float32) for row in rows])
+
+    def seen(places: np.ndarray) -> np.ndarray:
+        rows = (_residuals(problem.target, jnp.asarray(place, dtype), problem.arrays) for place in places)
+        return np.stack([np.asarray(row, dtype=np.float32) for row in rows])
+
+    return np.concatenate(in_threads(seen, np.array_split(places, min(_PARTS, len(places)))))
 
 
 class Curvature(NamedTuple):
