@@ -59,6 +59,8 @@ KNOWN_FAILURES = {
     ),
 }
 LEARNT = 2 * LEARNT_FROM
+FEATURES = 64
+"""Of the hidden layers of the error: residuals span many decades, and 32 do not tell where the small ones are."""
 CHUNK = 128
 """Galaxies with the same point spread functions; half of what is learnt from has the default ones."""
 # Nothing is clipped.
@@ -127,7 +129,7 @@ def learnt(recipe: Recipe) -> Any:
         told = np.concatenate([examples.context, np.broadcast_to(growth, (CHUNK, MORE_FACTS))], axis=1)
         parts.append((residual, examples._replace(context=told, high=residual[:, :0])))
     residual, examples = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    return learn_error(residual, np.broadcast_to(np.float32(0), residual.shape), examples, 0, lambda *_: None)
+    return learn_error(residual, np.broadcast_to(np.float32(0), residual.shape), examples, 0, lambda *_: None, FEATURES)
 
 
 def with_psfs(recipe: Recipe, photometry: float, kinematics: float) -> Recipe:

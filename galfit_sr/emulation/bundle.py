@@ -68,7 +68,8 @@ def load_bundle(folder: str | Path, network: Network, more_facts: int = 0) -> Em
         tensors = load(content)
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    learnt = ErrorNetwork(card.recipe.scale, facts=len(context_names(card.recipe.components)) + more_facts)
+    facts = len(context_names(card.recipe.components)) + more_facts
+    learnt = ErrorNetwork(card.recipe.scale, _features(tensors), facts)
     return Emulator(card, NetworkFunction(network), _nested(tensors, network, learnt, folder))
 
 
@@ -98,6 +99,12 @@ def _flat(tree: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[str,
             yield from _flat(value, here)
         else:
             yield ".".join(here), value
+
+
+def _features(tensors: Mapping[str, np.ndarray]) -> int:
+    """Of the error's hidden layers, as a file has them."""
+    kernel = tensors.get("error.last.kernel", np.empty(0))
+    return kernel.shape[0] if kernel.ndim == 2 else ErrorNetwork.features
 
 
 def _nested(tensors: Mapping[str, np.ndarray], network: Network, error: ErrorNetwork, folder: Path) -> Weights:

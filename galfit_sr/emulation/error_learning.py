@@ -46,7 +46,12 @@ class _Pixels(NamedTuple):
 
 
 def learn_error(
-    residual: np.ndarray, added: np.ndarray, examples: Examples, seed: int, progress: Progress
+    residual: np.ndarray,
+    added: np.ndarray,
+    examples: Examples,
+    seed: int,
+    progress: Progress,
+    features: int = ErrorNetwork.features,
 ) -> dict[Any, Any]:
     """Weights of the `ErrorNetwork` under which residuals are likeliest as normal numbers.
 
@@ -58,13 +63,14 @@ def learn_error(
         examples: of which galaxies.
         seed: of the first weights and of the pixels' order.
         progress: called with stage, fraction done and a few words.
+        features: of the hidden layers.
 
     Returns:
         nested dictionaries of NumPy arrays; the same for the same arguments.
     """
     count, size = examples.low.shape[:2]
     steps = _STEPS * count
-    network = ErrorNetwork(residual.shape[1] // size, facts=examples.context.shape[1])
+    network = ErrorNetwork(residual.shape[1] // size, features, examples.context.shape[1])
     local, local_scaling = _scaled(in_batches(_local, _BATCH, examples.low, examples.context))
     context, context_scaling = _scaled(examples.context)
     blocks = [a.reshape(count, size, network.scale, size, network.scale, -1) for a in (added, residual)]

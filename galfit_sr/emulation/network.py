@@ -118,7 +118,8 @@ def learnt_error(weights: Any, low: jax.Array, context: jax.Array, scale: int) -
     Returns:
         (b, scale n, scale n, 4).
     """
-    module = nnx.merge(structure(ErrorNetwork(scale, facts=context.shape[-1])), nnx.State(weights))
+    network = ErrorNetwork(scale, weights["last"]["kernel"].shape[0], context.shape[-1])
+    module = nnx.merge(structure(network), nnx.State(weights))
     return depth_to_space(module(jax.vmap(local_features)(low, context), context[:, None, None]), scale)
 
 

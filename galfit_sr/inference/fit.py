@@ -170,9 +170,10 @@ def fit(
     seed = checked_seed(seed)
     out = None if out is None else path_of("out", out)
     check_exact(exact, emulator)
-    posed = partial(pose, observation, parameters=parameters, likelihood=likelihood)
-    problem = posed(model=None if exact else model, emulator=emulator)
-    truth = posed(model=model) if exact else None
+    posed = partial(pose, observation, likelihood=likelihood)
+    problem = posed(parameters=parameters, model=None if exact else model, emulator=emulator)
+    # The emulator says whether discs are thick where nothing else does.
+    truth = posed(parameters=problem.target.prior.parameters, model=model) if exact else None
 
     def run(problem: Problem, name: str, seed: int, **more: Any) -> Stage:
         return sample(

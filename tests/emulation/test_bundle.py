@@ -13,7 +13,7 @@ from small_network import RECIPE, Small, same
 from galfit_sr.emulation.bundle import load_bundle, load_card, save_bundle
 from galfit_sr.emulation.card import Card
 from galfit_sr.emulation.error import ErrorNetwork
-from galfit_sr.emulation.network import Weights
+from galfit_sr.emulation.network import Weights, learnt_error
 from galfit_sr.emulation.scale_free import CONTEXT
 from galfit_sr.errors import InputError
 
@@ -61,6 +61,16 @@ def test_an_error_may_be_told_more_than_the_galaxy(tmp_path):
     assert same(load_bundle(tmp_path, NETWORK, more_facts=2).weights, weights)
     with pytest.raises(InputError, match=r"for 'error\.context\.kernel'"):
         load_bundle(tmp_path, NETWORK)
+
+
+def test_an_error_is_as_wide_as_it_was_saved(tmp_path):
+    network, error = numbers(NETWORK, ErrorNetwork(4, features=48))
+    weights = Weights(network, np.zeros((2, 4), np.float32), error)
+    save_bundle(tmp_path, Card("small", "A test.", RECIPE), weights)
+    loaded = load_bundle(tmp_path, NETWORK)
+    assert same(loaded.weights, weights)
+    low, context = np.ones((1, 20, 20, 4), np.float32), np.ones((1, len(CONTEXT)), np.float32)
+    assert learnt_error(loaded.weights.error, low, context, 4).shape == (1, 80, 80, 4)
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-4], lambda content: content[:-1] + b"\x01"])

@@ -82,6 +82,7 @@ def test_learning_is_deterministic_and_leaves_out_what_is_not_finite(toy):
     assert jax.tree.all(jax.tree.map(np.array_equal, one, again))
     assert not jax.tree.all(jax.tree.map(np.array_equal, one, other))
     assert all(np.isfinite(array).all() for array in jax.tree.leaves(one))
+    assert learn_error(broken, added, some, 3, silent, features=40)["last"]["kernel"].shape == (40, 64)
 
 
 def test_what_a_network_does_not_see_counts_as_error(toy):

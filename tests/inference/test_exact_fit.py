@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -46,12 +47,12 @@ def wrong(weights, inputs: Inputs) -> Estimate:
     return Estimate(maps, Maps(*(0.0 * m for m in maps)))
 
 
-def emulator(factor: float) -> Emulator:
+def emulator(factor: float, recipe: Recipe = RECIPE) -> Emulator:
     def weights(seen):
         psfs = seen.psf_photometry, seen.psf_kinematics
         return make_scene(RECIPE.high, seen.redshift, *psfs, fidelity="point"), factor
 
-    return Emulator(Card(f"wrong by {factor}", "The model, nearly.", RECIPE), wrong, weights)
+    return Emulator(Card(f"wrong by {factor}", "The model, nearly.", recipe), wrong, weights)
 
 
 def fitted(**how) -> Posterior:
@@ -177,3 +178,25 @@ def test_a_predictor_without_finite_maps_is_told():
 def test_nothing_to_correct():
     with pytest.raises(InputError, match="name the emulator"):
         fit(OBSERVATION, exact=True)
+
+
+def test_what_is_exact_is_the_model_that_the_emulator_is_for(monkeypatch):
+    """Thick discs, though nobody names them; a model without is refused."""
+    components = ("bulge", "thick_disc1", "thick_disc2", "halo")
+    thick = emulator(1.0, dataclasses.replace(RECIPE, components=components))
+
+    class Begun(Exception):
+        pass
+
+    def begun(problem, *_, preview, **__):
+        truth, _ = preview.args
+        raise Begun(problem.target.prior, truth.target)
+
+    monkeypatch.setattr("galfit_sr.inference.fit.sample", begun)
+    with pytest.raises(Begun) as seen:
+        fit(OBSERVATION, emulator=thick, exact=True)
+    prior, target = seen.value.args
+    assert target.prior == prior
+    assert target.predictor == GalaxyModel(components, RECIPE.high)
+    with pytest.raises(InputError, match=r"thick_disc1.* but the model is made for bulge, disc1, disc2, halo; give"):
+        fit(OBSERVATION, emulator=thick, model=MODEL, exact=True)
