@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from .choices import Choice
 from .emulation.bundle import CARD
+from .emulation.registry import find_emulator
 from .errors import InputError
 from .inference.likelihood import LikelihoodSettings
 from .inference.nested import Nested
@@ -42,9 +43,14 @@ class ObservationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which components, and how they meet the pixels (see `GalaxyModel`)."""
+    """Which components, and how they meet the pixels (see `GalaxyModel`).
 
-    components: tuple[str, ...] = COMPONENT_NAMES
+    Attributes:
+        components: None for those of `FitConfig.components`.
+        fidelity: `point` or `pixel`.
+    """
+
+    components: tuple[str, ...] | None = None
     fidelity: Literal["point", "pixel"] = "pixel"
 
 
@@ -76,6 +82,17 @@ class FitConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", checked_seed(self.seed))
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Of the model: as configured, else those that the emulator is for, else a bulge, two discs and a halo.
+
+        Raises:
+            InputError: no such emulator.
+        """
+        if self.model.components is not None:
+            return self.model.components
+        return COMPONENT_NAMES if self.emulator is None else find_emulator(self.emulator).card.recipe.components
+
     def apply(self, parameters: Parameters) -> Parameters:
         """`parameters` with this configuration's choices.
 
@@ -95,6 +112,7 @@ class FitConfig:
         file: str | None = None,
         region: str | None = None,
         masses: str | None = None,
+        components: tuple[str, ...] | None = None,
         emulator: str | None = None,
         exact: bool = False,
         seed: int | None = None,
@@ -120,6 +138,7 @@ class FitConfig:
         return dataclasses.replace(
             self,
             observation=_replace(self.observation, file=file, region=region, masses=masses),
+            model=_replace(self.model, components=components),
             sampler=dataclasses.replace(settings, **given),
             emulator=emulator or self.emulator,
             exact=exact or self.exact,
@@ -128,13 +147,14 @@ class FitConfig:
         )
 
     def complete(self, parameters: Parameters) -> FitConfig:
-        """This configuration with every parameter and order spelled out, so that no default can change the run.
+        """This configuration with every component, parameter and order spelled out: no default can change the run.
 
         Limits on time and calls are left out: they belong to one session, and a run that met them can be resumed.
         """
         choices = {p.name: Choice.of(p) for p in parameters}
         sampler = dataclasses.replace(self.sampler, max_seconds=None, max_calls=None)
-        return dataclasses.replace(self, parameters=choices, orders=parameters.orders, sampler=sampler)
+        model = dataclasses.replace(self.model, components=self.components)
+        return dataclasses.replace(self, model=model, parameters=choices, orders=parameters.orders, sampler=sampler)
 
 
 def load_config(path: Path) -> FitConfig:
@@ -225,7 +245,7 @@ def _from_content(content: Mapping[str, Any]) -> FitConfig:
         known["likelihood"] = _likelihood(content["likelihood"])
     if "sampler" in content:
         known["sampler"] = _sampler(content["sampler"])
-    defaults = default_parameters(known.get("model", ModelConfig()).components)
+    defaults = default_parameters(known.get("model", ModelConfig()).components or COMPONENT_NAMES)
     if "parameters" in content:
         table = convert(content["parameters"], Mapping[str, Mapping[str, Any]], "", "parameters")
         check_keys(table, [*(p.name for p in defaults), JITTER.name], "parameters")

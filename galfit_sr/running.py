@@ -64,11 +64,10 @@ def run_fit(
     """
     check_exact(config.exact, config.emulator)
     observation = observation or observe(config)
-    model = GalaxyModel(
-        config.model.components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity
-    )
+    components = config.components
+    model = GalaxyModel(components, Canvas(observation.size, observation.pixel_scale), config.model.fidelity)
     common: dict[str, Any] = {
-        "parameters": config.apply(parameters_for(observation, config.model.components)),
+        "parameters": config.apply(parameters_for(observation, components)),
         "likelihood": config.likelihood,
     }
     posed = dict(common)

@@ -167,6 +167,13 @@ class TestRefusals:
         result = run("fit", "--emulator", "./network")
         assert_refused(result, "holds no emulator: it has no card.json", tmp_path, ["network"])
 
+    def test_components_that_are_none(self, run, tmp_path):
+        assert_refused(run("fit", "--components", "bulge,disk1"), "did you mean 'disc1'", tmp_path)
+
+    def test_components_that_the_emulator_is_not_for(self, run, tmp_path):
+        result = run("fit", "--emulator", "conditioned-thick", "--components", "bulge, halo")
+        assert_refused(result, "emulator conditioned-thick is made for bulge, thick_disc1", tmp_path)
+
     def test_folder_of_something_else(self, run, tmp_path):
         (tmp_path / "thesis").mkdir()
         (tmp_path / "thesis" / "chapter1.tex").write_text("")
@@ -211,10 +218,10 @@ class TestMock:
     def test_components(self, run, tmp_path):
         result = run(*self.SMALL, "--components", "disc1,halo", "--noise", "0", "--fibres", "0", "--out", "disc.fits")
         assert result.exit_code == 0, result.output
-        words = "fit it with: galfit-sr fit disc.fits --config fit.toml, where fit.toml holds: "
+        words = "fit it with: galfit-sr fit disc.fits --components disc1,halo --config fit.toml, where fit.toml holds: "
         text = result.stdout.strip().partition(words)[2]
         (tmp_path / "fit.toml").write_text(text)
-        assert load_config(tmp_path / "fit.toml").model == ModelConfig(("disc1", "halo"), "point"), result.stdout
+        assert load_config(tmp_path / "fit.toml").model == ModelConfig(fidelity="point"), result.stdout
         observation = read(tmp_path / "disc.fits")
         assert set(observation.truth) == set(default_parameters(("disc1", "halo")).names)
         # One disc has one mass-to-light ratio, whatever the PSF does to its light.

@@ -13,7 +13,7 @@ from galfit_sr.inference.likelihood import LikelihoodSettings
 from galfit_sr.inference.nested import Nested
 from galfit_sr.inference.nuts import Nuts
 from galfit_sr.maps import Maps
-from galfit_sr.parameters import JITTER, Order, default_parameters
+from galfit_sr.parameters import COMPONENT_NAMES, JITTER, Order, default_parameters
 from galfit_sr.prior_kinds import PRIORS
 from galfit_sr.psf import DoubleGaussianPSF, GaussianPSF, ImagePSF, MoffatPSF
 
@@ -258,8 +258,21 @@ def test_thick_discs_are_components():
         thickness_disc2 = { prior = { uniform = [0.05, 0.3] } }
         """
     )
-    parameters = config.apply(default_parameters(config.model.components))
+    parameters = config.apply(default_parameters(config.components))
     assert parameters.ndim == 19
     assert loads(dumps(config.complete(parameters))).apply(parameters) == parameters
     with pytest.raises(InputError, match="thickness_disc1"):
         loads("[parameters]\nthickness_disc1 = { value = 0.2 }")
+
+
+def test_components_are_the_emulators_where_nothing_else_says():
+    thick = ("bulge", "thick_disc1", "thick_disc2", "halo")
+    plain = FitConfig()
+    assert plain.components == COMPONENT_NAMES
+    assert plain.override(emulator="conditioned-thick").components == thick
+    assert plain.override(emulator="conditioned-thick", components=("disc1", "halo")).components == ("disc1", "halo")
+    assert loads('[model]\ncomponents = ["disc1"]').override(emulator="conditioned-thick").components == ("disc1",)
+    written = loads(dumps(plain.override(emulator="conditioned-thick").complete(default_parameters(thick))))
+    assert written.model.components == thick
+    with pytest.raises(InputError, match="conditionned"):
+        _ = plain.override(emulator="conditionned").components

@@ -96,11 +96,17 @@ def _options(
     """
 
 
+COMPONENTS_HELP = "Which of bulge, disc1, disc2, halo; thick_disc1, thick_disc2 for thick discs."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout, and nothing else there.")]
 X64 = Annotated[bool | None, typer.Option("--x64/--x32", help="Double or single precision. (default: single)")]
 Seed = Annotated[
     int | None, typer.Option(min=0, max=LARGEST, help="Of every random number; the same seed repeats a run.")
 ]
+
+
+def parts_of(components: str) -> tuple[str, ...]:
+    """Components as a command is given them, separated by commas."""
+    return tuple(part.strip() for part in components.split(","))
 
 
 def check_readable(path: Path | None) -> None:

@@ -15,7 +15,18 @@ from rich.console import Console
 from ..errors import InputError
 from ..startup import start_jax
 from ..terminal import ProgressDisplay, print_result
-from .command import EXIT_INTERRUPTED, X64, AsJson, Seed, check_readable, command, stem, stop
+from .command import (
+    COMPONENTS_HELP,
+    EXIT_INTERRUPTED,
+    X64,
+    AsJson,
+    Seed,
+    check_readable,
+    command,
+    parts_of,
+    stem,
+    stop,
+)
 
 
 class Sampler(enum.StrEnum):
@@ -41,6 +52,10 @@ def fit(
     masses: Annotated[
         Path | None,
         typer.Option(help="FITS file of stellar masses on the spaxels of the MAPS file, for a mass-to-light map."),
+    ] = None,
+    components: Annotated[
+        str | None,
+        typer.Option(help=f"{COMPONENTS_HELP} (default: those that the emulator is for, or bulge,disc1,disc2,halo)"),
     ] = None,
     emulator: Annotated[
         str | None,
@@ -105,6 +120,7 @@ def fit(
         file=None if file is None else str(file.absolute()),
         region=None if region is None else locate_region(region, Path.cwd()),
         masses=None if masses is None else str(masses.absolute()),
+        components=None if components is None else parts_of(components),
         emulator=None if emulator is None else locate_emulator(emulator, Path.cwd()),
         exact=exact,
         seed=seed,

@@ -13,7 +13,7 @@ import typer
 from ..errors import InputError, unknown_name
 from ..startup import start_jax
 from ..toml import parse
-from .command import AsJson, Seed, check_readable, command, stem
+from .command import COMPONENTS_HELP, AsJson, Seed, check_readable, command, parts_of, stem
 
 
 @command
@@ -25,9 +25,7 @@ def mock(
     prior_draw: Annotated[
         bool, typer.Option("--prior-draw", help="Draw from the prior what the file does not set.")
     ] = False,
-    components: Annotated[
-        str, typer.Option(help="Which of bulge, disc1, disc2, halo; thick_disc1, thick_disc2 for thick discs.")
-    ] = "bulge,disc1,disc2,halo",
+    components: Annotated[str, typer.Option(help=COMPONENTS_HELP)] = "bulge,disc1,disc2,halo",
     canvas: Annotated[int, typer.Option(min=2, help="Pixels along a side, over 40 arcsec.")] = 80,
     fidelity: Annotated[str, typer.Option(help="pixel: integrated over pixels; point: at their centres.")] = "pixel",
     noise: Annotated[float, typer.Option(min=0, help="Noise, in units of MaNGA's; 0 for exact maps.")] = 1.0,
@@ -62,7 +60,7 @@ def mock(
     from ..parameters import COMPONENT_NAMES, default_parameters
     from ..priors import Prior
 
-    parts = tuple(part.strip() for part in components.split(","))
+    parts = parts_of(components)
     known = default_parameters(parts)
     for name in given:
         if name not in known:
@@ -92,11 +90,11 @@ def mock(
     else:
         fit = ["galfit-sr", "fit", str(out)]
         words = ""
-        unlike = [f"components = {json.dumps(parts)}"] if set(parts) != set(COMPONENT_NAMES) else []
-        unlike += [f"fidelity = {json.dumps(fidelity)}"] if fidelity != GalaxyModel.fidelity else []
-        if unlike:
+        if set(parts) != set(COMPONENT_NAMES):
+            fit += ["--components", ",".join(parts)]
+        if fidelity != GalaxyModel.fidelity:
             fit += ["--config", "fit.toml"]
-            words = f", where fit.toml holds: model = {{ {', '.join(unlike)} }}"
+            words = f", where fit.toml holds: model = {{ fidelity = {json.dumps(fidelity)} }}"
         typer.echo(f"{out}: a mock of {canvas}x{canvas} pixels; fit it with: {shlex.join(fit)}{words}")
 
 

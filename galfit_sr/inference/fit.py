@@ -90,15 +90,15 @@ def pose(
         components = COMPONENT_NAMES if parameters is None else components_of(parameters)
         model = GalaxyModel(components, Canvas(observation.size, observation.pixel_scale))
     parameters = parameters or parameters_for(observation, model.components)
-    missing = [p.name for p in default_parameters(model.components) if p.name not in parameters]
-    if missing:
-        raise InputError(f"a model of {', '.join(model.components)} needs the parameters {', '.join(missing)} as well")
-    if set(components_of(parameters)) - set(model.components):
+    if set(components_of(parameters)) != set(model.components):
         raise InputError(
             f"the parameters describe {', '.join(components_of(parameters))}, but"
             f" {'the model' if stage is None else f'emulator {stage.card.name}'} is made for"
             f" {', '.join(model.components)}; give parameters of these components"
         )
+    missing = [p.name for p in default_parameters(model.components) if p.name not in parameters]
+    if missing:
+        raise InputError(f"a model of {', '.join(model.components)} needs the parameters {', '.join(missing)} as well")
     return make_problem(observation, Prior(parameters), stage or model, likelihood or LikelihoodSettings())
 
 

@@ -41,7 +41,7 @@ class Preference(NamedTuple):
 
 def variant_config(config: FitConfig, variant: str) -> FitConfig:
     """The configuration with the components of a variant, without what it says of parameters that are not there."""
-    halo = tuple(c for c in config.model.components if c == "halo")
+    halo = tuple(c for c in config.components if c == "halo")
     components = (*VARIANTS[variant], *halo)
     names = {*(p.name for p in default_parameters(components)), JITTER.name}
     choices: dict[str, Choice] = {

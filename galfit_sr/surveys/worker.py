@@ -123,7 +123,7 @@ def _fitted(task: Task) -> Outcome:
             observation=observation,
         )
         canvas = Canvas(observation.size, observation.pixel_scale)
-        model = GalaxyModel(config.model.components, canvas, config.model.fidelity)
+        model = GalaxyModel(config.components, canvas, config.model.fidelity)
         models[variant] = record(posterior, model, observation.redshift)
     took = {
         "seconds": time.monotonic() - began,
