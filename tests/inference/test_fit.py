@@ -207,7 +207,7 @@ def test_a_fit_multiplies_with_all_bits(monkeypatch):
         ({"likelihood": "student-t"}, "the likelihood is 'student-t'; settings such as"),
         (
             {"parameters": default_parameters(("bulge", "disc1")), "model": MODEL},
-            "the parameters describe bulge, disc1, but the model is made for bulge, disc1, disc2, halo; give parameters",
+            "the parameters describe bulge, disc1, but the model is made for bulge, disc1, disc2, halo",
         ),
         (
             {"parameters": Parameters(tuple(p for p in default_parameters() if p.name != "k_disc2")), "model": MODEL},
