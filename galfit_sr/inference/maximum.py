@@ -108,7 +108,7 @@ def find_modes(
     for number in range(_MOST_ROUNDS):
         before = len(rough)
         z = rng.standard_normal((CHUNK, target.ndim)) if candidates is None or number else candidates
-        values = log_likelihoods(problem, z)
+        values = _screened(problem, z)
         screened += len(z)
         if not np.any(np.isfinite(values)):
             raise InputError(
@@ -141,6 +141,14 @@ def find_modes(
     modes = modes_at(problem, _positions(problem, best))
     report("first answer", 1.0, f"{len(modes)} mode{'s' * (len(modes) > 1)}")
     return Modes(problem, modes, calls)
+
+
+def _screened(problem: Problem, z: np.ndarray) -> np.ndarray:
+    """(m,) log-likelihoods of latent positions (m, ndim); meanwhile the programs of searches are compiled."""
+    target, arrays = problem.target, problem.arrays
+    first = jnp.asarray(z[0], arrays.shift.dtype)
+    search = [partial(program, target, first, arrays) for program in (_residuals, _jacobian)]
+    return in_threads(lambda program: program(), [partial(log_likelihoods, problem, z), *search])[0]
 
 
 class _Found(NamedTuple):
