@@ -60,6 +60,37 @@ def test_precision_is_as_before(result):
     assert jax.config.values["jax_enable_compilation_cache"] is True
 
 
+def test_what_is_compiled_before_is_compiled_again(tmp_path, monkeypatch):
+    """Within, no program comes from the disk; before and after, they do."""
+    kept = {"jax_compilation_cache_dir": str(tmp_path), "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: jax.config.values[name] for name in kept}
+    from_disk = []
+    jax.monitoring.register_event_listener(
+        lambda event, **_: from_disk.append(event) if "cache_hits" in event else None
+    )
+
+    def found():
+        """How many programs of a function came from the disk."""
+        from_disk.clear()
+        jax.block_until_ready(jax.jit(lambda x: jnp.sin(x) + 0.25)(jnp.ones(3)))
+        return len(from_disk)
+
+    try:
+        for name, value in kept.items():
+            jax.config.update(name, value)
+        module.reset_cache()
+        found()
+        assert found() > 0
+        with module.no_stored_programs():
+            # The setting alone would make programs of another name, which the disk has the second time.
+            assert [found(), found()] == [0, 0]
+        assert found() > 0
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        module.reset_cache()
+
+
 def test_output_for_programs_and_people(result):
     assert json.loads(json.dumps(result)) == result
     text = as_text(result)

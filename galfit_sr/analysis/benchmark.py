@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from rich.table import Table
 
 from ..inference.likelihood import LikelihoodSettings
@@ -203,11 +204,17 @@ def median_ms(run: Callable[[], Any]) -> float:
 def no_stored_programs() -> Iterator[None]:
     """Within it, JAX compiles for real: a program from the cache on disk would show a compile time of nothing."""
     before = jax.config.values["jax_enable_compilation_cache"]
-    jax.config.update("jax_enable_compilation_cache", False)
     try:
+        _store_programs(False)
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", before)
+        _store_programs(before)
+
+
+def _store_programs(wanted: bool) -> None:
+    jax.config.update("jax_enable_compilation_cache", wanted)
+    # JAX looks at the setting once, with the first program, and goes on reading and writing.
+    reset_cache()
 
 
 def _machine() -> dict[str, Any]:
