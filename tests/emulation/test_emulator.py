@@ -270,7 +270,7 @@ def test_a_model_beside_an_emulator_is_refused(observation):
 
 
 def test_fewer_components_than_the_emulator_knows_are_refused(observation):
-    with pytest.raises(InputError, match="needs the parameters"):
+    with pytest.raises(InputError, match="but emulator toy is made for bulge, disc1, disc2, halo"):
         pose(observation, emulator=TOY, parameters=default_parameters(("bulge", "disc1")))
 
 

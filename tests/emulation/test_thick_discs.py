@@ -96,7 +96,7 @@ def test_a_trained_one_serves_galaxies_with_thick_discs_only(run, tmp_path):
         value, slope = slope_of(jnp.asarray(theta), problem.arrays)
         assert np.isfinite(value)
         assert np.isfinite(slope).all()
-    with pytest.raises(InputError, match="needs the parameters thickness_disc1, thickness_disc2 as well"):
+    with pytest.raises(InputError, match="emulator bicubic is made for bulge, thick_disc1, thick_disc2, halo"):
         pose(galaxy, emulator=emulator, parameters=default_parameters())
 
 
