@@ -60,7 +60,7 @@ def test_precision_is_as_before(result):
     assert jax.config.values["jax_enable_compilation_cache"] is True
 
 
-def test_what_is_compiled_before_is_compiled_again(tmp_path, monkeypatch):
+def test_what_is_compiled_before_is_compiled_again(tmp_path):
     """Within, no program comes from the disk; before and after, they do."""
     kept = {"jax_compilation_cache_dir": str(tmp_path), "jax_persistent_cache_min_compile_time_secs": 0.0}
     before = {name: jax.config.values[name] for name in kept}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import statistics
 import time
@@ -28,6 +27,7 @@ from ..model.scene import Scene, make_scene
 from ..observations.mock import MOCK_THICKNESS, MOCK_TRUTH
 from ..parameters import COMPONENT_NAMES, THICK, default_parameters
 from ..priors import Prior
+from ..processes import cores_here
 from ..progress import Progress
 from ..psf import IMAGING, SPECTROSCOPY, GaussianPSF
 from .plain import plain_maps
@@ -218,12 +218,11 @@ def _store_programs(wanted: bool) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "device": jax.devices()[0].device_kind,
         "platform": jax.default_backend(),
         "processor": _processor(),
-        "cores": cores,
+        "cores": cores_here(),
         "python": platform.python_version(),
         "jax": jax.__version__,
         "numpy": np.__version__,

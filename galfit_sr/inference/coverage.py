@@ -2,9 +2,9 @@
 
 A flow that starts at a mode may end at a bend of the posterior, and hardly draws what lies beyond; draws alone would
 never tell. What tells are independent ones by randomised maximum likelihood (`maximum.perturbed`): where the posterior
-over the density of all strata is far above what it is at most of them, another stratum is needed, and begins there. One
+over the density of all strata is far above what it is at most of them, another stratum is needed, and begins there.
+So mixtures are boosted (Guo et al. 2016, arXiv:1611.05559; Miller, Foti & Adams 2017, ICML), by whole flows. One draw
 in 64 is enough: the parts that are told so hold a percent or two, as much as the evidence's error.
-So mixtures are boosted (Guo et al. 2016, arXiv:1611.05559; Miller, Foti & Adams 2017, ICML), by whole flows.
 """
 
 from __future__ import annotations

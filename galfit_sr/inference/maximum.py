@@ -118,7 +118,7 @@ def find_modes(
         promising = z[np.argsort(-values)[:starts]]
 
         def told(count: int, before: int = before, number: int = number) -> None:
-            words = f"search {before + count + 1}" + (f" of {starts}" if number == 0 else ", the best is not good yet")
+            words = f"search {before + count}" + (f" of {starts}" if number == 0 else ", the best is not good yet")
             report("first answer", (count + 1) / (starts + 2), words)
 
         rough += _searches(problem, [_parameters(problem, row) for row in promising], told)
